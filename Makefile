@@ -1,0 +1,35 @@
+# Every target sets up .venv by itself; nothing else has to be installed first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test test-fast lint clean
+
+run: $(VENV)/.demo
+	$(BIN)/python shared/demo/run.py
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.test
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+
+# torch's exact pin comes first: the extras' range would take a build with several GB of CUDA packages.
+$(VENV)/.torch:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	touch $@
+
+# One rule for each extra that a target needs: `.venv/.demo` is there once '.[demo]' is installed.
+$(VENV)/.%: pyproject.toml $(VENV)/.torch
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	touch $@

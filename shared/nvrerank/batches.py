@@ -1,0 +1,82 @@
+"""What goes together: by count, by bytes, by tokens; and scores put back in place. Pure.
+
+A plan is a list of batches, a batch a list of positions; every position is in exactly one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+
+def by_count(total: int, size: int) -> list[list[int]]:
+    """Cuts positions 0..total-1 into batches of at most `size`, in order.
+
+    Raises:
+        ValueError: size is less than 1.
+    """
+    if size < 1:
+        raise ValueError(f"a batch holds at least 1, not {size}")
+    return [list(range(start, min(start + size, total))) for start in range(0, total, size)]
+
+
+def by_bytes(sizes: Sequence[int], budget: int, *, at_most: int) -> list[list[int]]:
+    """Fills batches in order up to `budget` bytes and `at_most` items.
+
+    One that is over the budget by itself gets a batch of its own: whoever sends it may refuse it.
+
+    Args:
+        sizes: Bytes of each item.
+        budget: Bytes a batch may hold.
+        at_most: Items a batch may hold.
+
+    Raises:
+        ValueError: at_most is less than 1.
+    """
+    if at_most < 1:
+        raise ValueError(f"a batch holds at least 1, not {at_most}")
+    return _fill(range(len(sizes)), sizes, budget, at_most)
+
+
+def by_token_budget(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Fills batches with the longest first, up to `budget` tokens each.
+
+    Longest first finds a shortage of memory at once and keeps like with like. A sequence that is
+    over the budget by itself gets a batch of its own.
+
+    Args:
+        lengths: Tokens of each sequence.
+        budget: Tokens a batch may hold; batches are packed, so this is a sum.
+    """
+    longest_first = sorted(range(len(lengths)), key=lambda position: -lengths[position])
+    return _fill(longest_first, lengths, budget, len(lengths))
+
+
+def put_back(plan: Sequence[Sequence[int]], answers: Iterable[Sequence[float]], total: int) -> list[float]:
+    """Puts the scores of planned batches in input order.
+
+    Args:
+        plan: Positions of each batch; together exactly 0..total-1.
+        answers: Scores of each batch, in the plan's order.
+        total: How many scores there are.
+
+    Raises:
+        ValueError: A batch's scores are more or fewer than its positions, or one is left out.
+    """
+    by_position: dict[int, float] = {}
+    for batch, scores in zip(plan, answers, strict=True):
+        by_position.update(zip(batch, scores, strict=True))
+    if len(by_position) != total:
+        raise ValueError(f"the plan covers {len(by_position)} of {total} positions")
+    return [by_position[position] for position in range(total)]
+
+
+def _fill(positions: Iterable[int], sizes: Sequence[int], budget: int, at_most: int) -> list[list[int]]:
+    plan: list[list[int]] = []
+    used = budget + 1  # so that the first position opens a batch
+    for position in positions:
+        if used + sizes[position] > budget or len(plan[-1]) >= at_most:
+            plan.append([])
+            used = 0
+        plan[-1].append(position)
+        used += sizes[position]
+    return plan

@@ -1,0 +1,123 @@
+"""What can go wrong, named by what the caller can do about it.
+
+    NVRerankError
+    ├── set it up
+    │   ├── MissingKeyError            a hosted model needs a key
+    │   ├── MissingExtraError          a package is not installed (also an ImportError)
+    │   └── ModelLoadError             a checkpoint can't be used; names file and tensor
+    ├── fix the call
+    │   └── RequestRejectedError       the request itself is wrong; `index` names the passage
+    │       ├── AuthenticationError
+    │       └── ModelRetiredError      `successor` names the model to use instead
+    ├── try later
+    │   └── ServiceUnavailableError
+    │       ├── RateLimitError
+    │       └── DeadlineExceededError
+    └── report it
+        └── BadResponseError           scores that are not one finite number a passage
+
+A bad argument stays a `ValueError`, one of the wrong type a `TypeError`.
+"""
+
+from __future__ import annotations
+
+
+class NVRerankError(Exception):
+    """Base of every error of this package.
+
+    Args:
+        message: What happened and what to do next.
+        status: HTTP status, where there was one.
+        reason: The server's own words, at most 500 characters, never the key, the query or a passage.
+        request_id: The server's name for the request.
+        tries: How many times the request was sent.
+        retry_after: Seconds the server asked to wait.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        reason: str | None = None,
+        request_id: str | None = None,
+        tries: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.request_id = request_id
+        self.tries = tries
+        self.retry_after = retry_after
+
+
+class MissingKeyError(NVRerankError):
+    """A hosted model was asked for and there is no key."""
+
+
+class MissingExtraError(NVRerankError, ImportError):
+    """An optional dependency is not installed; the message holds the pip command."""
+
+
+class ModelLoadError(NVRerankError):
+    """A checkpoint can't be used as it is; the message names the file and the tensor."""
+
+
+class RequestRejectedError(NVRerankError):
+    """The request is wrong and would be wrong again.
+
+    Args:
+        message: What happened and what to do next.
+        index: The caller's own index of the passage at fault, where one is.
+        status: HTTP status, where there was one.
+        reason: The server's own words.
+        request_id: The server's name for the request.
+        tries: How many times the request was sent.
+        retry_after: Seconds the server asked to wait.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        index: int | None = None,
+        status: int | None = None,
+        reason: str | None = None,
+        request_id: str | None = None,
+        tries: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            status=status,
+            reason=reason,
+            request_id=request_id,
+            tries=tries,
+            retry_after=retry_after,
+        )
+        self.index = index
+
+
+class AuthenticationError(RequestRejectedError):
+    """The key is missing, wrong or not entitled (401, 402, 403)."""
+
+
+class ModelRetiredError(RequestRejectedError):
+    """The model is no longer served; the message names its successor."""
+
+
+class ServiceUnavailableError(NVRerankError):
+    """The service did not answer usefully, although the request was tried again."""
+
+
+class RateLimitError(ServiceUnavailableError):
+    """The service asked to slow down (429) for longer than the deadline allows."""
+
+
+class DeadlineExceededError(ServiceUnavailableError):
+    """The call's own `timeout` passed."""
+
+
+class BadResponseError(NVRerankError):
+    """What came back is not one finite score for each passage."""

@@ -1,0 +1,61 @@
+"""Texts at the door: checked once, made safe, never changed in meaning. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+
+def clean_query(query: str) -> str:
+    """Checks a query.
+
+    Args:
+        query: The question, as the user typed it.
+
+    Returns:
+        The query with lone surrogates replaced by U+FFFD.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It is blank.
+    """
+    if not isinstance(query, str):
+        raise TypeError(f"query must be a str, not {type(query).__name__}")
+    if is_blank(query):
+        raise ValueError("query is blank: ask something")
+    return encodable(query)
+
+
+def clean_passages(passages: Iterable[str]) -> list[str]:
+    """Checks passages and takes them out of any iterable, once.
+
+    Args:
+        passages: Texts; a list, a generator, a pandas column, anything that yields strings.
+
+    Returns:
+        The passages in input order, lone surrogates replaced by U+FFFD.
+
+    Raises:
+        TypeError: It is one string, bytes or a mapping, or an item is not a string.
+    """
+    if isinstance(passages, str | bytes | Mapping) or not isinstance(passages, Iterable):
+        raise TypeError(f"passages must be a list of str, not one {type(passages).__name__}")
+    texts = []
+    for index, text in enumerate(passages):
+        if not isinstance(text, str):
+            raise TypeError(f"passages[{index}] must be a str, not {type(text).__name__}")
+        texts.append(encodable(text))
+    return texts
+
+
+def is_blank(text: str) -> bool:
+    """Whether there is nothing to score: the empty string or only white space."""
+    return not text or text.isspace()
+
+
+def encodable(text: str) -> str:
+    """The text as UTF-8 can hold it: surrogate halves that belong together joined, lone ones U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
