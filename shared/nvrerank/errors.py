@@ -69,7 +69,7 @@ class RequestRejectedError(NVRerankError):
 
     Args:
         message: What happened and what to do next.
-        index: The caller's own index of the passage at fault, where one is.
+        index: The caller's own index of the passage at fault, where one is; the message opens with it.
         status: HTTP status, where there was one.
         reason: The server's own words.
         request_id: The server's name for the request.
@@ -97,6 +97,10 @@ class RequestRejectedError(NVRerankError):
             retry_after=retry_after,
         )
         self.index = index
+
+    def __str__(self) -> str:
+        where = "" if self.index is None else f"passages[{self.index}]: "
+        return where + super().__str__()
 
 
 class AuthenticationError(RequestRejectedError):

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, SupportsIndex, get_args
 
-from .errors import NVRerankError
+from .errors import NVRerankError, RequestRejectedError
 from .scorer import Scorer, checked_scores
 from .texts import clean_passages, clean_query, is_blank
 
@@ -186,6 +186,8 @@ def sigmoid(logit: float) -> float:
 
 
 def _passthrough_or_raise(error: NVRerankError, job: Job, options: RankOptions) -> list[Ranked]:
+    if isinstance(error, RequestRejectedError) and error.index is not None:
+        error.index = job.slots.index(error.index)  # the scorer knows only distinct texts
     if options.on_error != "passthrough":
         raise error
     warnings.warn(

@@ -47,6 +47,20 @@ def clean_passages(passages: Iterable[str]) -> list[str]:
     return texts
 
 
+def clean_call(query: str, passages: Iterable[str]) -> tuple[str, list[str]]:
+    """Checks what a scorer itself is asked: as `rerank` asks it, or directly.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: The query or a passage is blank: there is no score for nothing.
+    """
+    texts = clean_passages(passages)
+    for index, text in enumerate(texts):
+        if is_blank(text):
+            raise ValueError(f"passages[{index}] is blank: leave it out, or call rerank, which ranks it last")
+    return clean_query(query), texts
+
+
 def is_blank(text: str) -> bool:
     """Whether there is nothing to score: the empty string or only white space."""
     return not text or text.isspace()

@@ -1,0 +1,159 @@
+"""BERT and RoBERTa cross-encoders over packed sequences. The modules' names are the checkpoints'."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .attention import Packing, attend
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The sizes of an encoder; `first_position` is 0 for BERT and padding id + 1 for RoBERTa."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    max_position_embeddings: int
+    type_vocab_size: int
+    layer_norm_eps: float
+    first_position: int = 0
+
+
+class BertReranker(nn.Module):
+    """BERT, its pooler and one label (BertForSequenceClassification's names)."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.bert = _Body(config)
+        self.bert.pooler = _Pooler(config)
+        self.classifier = nn.Linear(config.hidden_size, 1)
+
+    def forward(self, ids: Tensor, types: Tensor, packing: Packing) -> Tensor:
+        """Scores packed pairs.
+
+        Args:
+            ids: Token ids, sequences end to end: [tokens]
+            types: 0 for the query's tokens, 1 for the passage's: [tokens]
+            packing: Where the sequences lie.
+
+        Returns:
+            Raw logits, float32: [sequences]
+        """
+        first = self.bert(ids, types, packing)  # [sequences, hidden]
+        return self.classifier(self.bert.pooler(first))[:, 0].float()  # type: ignore[no-any-return]
+
+
+class RobertaReranker(nn.Module):
+    """RoBERTa or XLM-R and its head of one label (RobertaForSequenceClassification's names)."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.roberta = _Body(config)
+        self.classifier = _Head(config)
+
+    def forward(self, ids: Tensor, types: Tensor, packing: Packing) -> Tensor:
+        """Scores packed pairs; arguments and result as `BertReranker.forward`."""
+        first = self.roberta(ids, types, packing)  # [sequences, hidden]
+        return self.classifier(first)[:, 0].float()  # type: ignore[no-any-return]
+
+
+class _Body(nn.Module):
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.embeddings = _Embeddings(config)
+        self.encoder = _Layers(config)
+        self.pooler: nn.Module  # BERT's own
+
+    def forward(self, ids: Tensor, types: Tensor, packing: Packing) -> Tensor:
+        hidden: Tensor = self.embeddings(ids, types, packing)  # [tokens, hidden]
+        for layer in self.encoder.layer:
+            hidden = layer(hidden, packing)
+        return hidden[packing.first_tokens]  # [sequences, hidden]
+
+
+class _Layers(nn.Module):
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList(_Layer(config) for _ in range(config.num_hidden_layers))
+
+
+class _Embeddings(nn.Module):
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.first_position = config.first_position
+        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def forward(self, ids: Tensor, types: Tensor, packing: Packing) -> Tensor:
+        hidden = self.word_embeddings(ids) + self.token_type_embeddings(types)
+        hidden = hidden + self.position_embeddings(packing.positions + self.first_position)
+        return self.LayerNorm(hidden)  # type: ignore[no-any-return]
+
+
+class _Layer(nn.Module):
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.attention = nn.ModuleDict(
+            {"self": _Attention(config), "output": _Output(config.hidden_size, config)}
+        )
+        self.intermediate = nn.ModuleDict({"dense": nn.Linear(config.hidden_size, config.intermediate_size)})
+        self.output = _Output(config.intermediate_size, config)
+
+    def forward(self, hidden: Tensor, packing: Packing) -> Tensor:
+        hidden = self.attention["output"](self.attention["self"](hidden, packing), hidden)
+        wide = functional.gelu(self.intermediate["dense"](hidden))  # [tokens, intermediate]
+        return self.output(wide, hidden)  # type: ignore[no-any-return]
+
+
+class _Attention(nn.Module):
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.heads = config.num_attention_heads
+        self.query = nn.Linear(config.hidden_size, config.hidden_size)
+        self.key = nn.Linear(config.hidden_size, config.hidden_size)
+        self.value = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, hidden: Tensor, packing: Packing) -> Tensor:
+        query, key, value = (
+            project(hidden).unflatten(-1, (self.heads, -1))  # [tokens, heads, size]
+            for project in (self.query, self.key, self.value)
+        )
+        return attend(query, key, value, packing)
+
+
+class _Output(nn.Module):
+    def __init__(self, width: int, config: EncoderConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(width, config.hidden_size)
+        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+
+    def forward(self, wide: Tensor, hidden: Tensor) -> Tensor:
+        return self.LayerNorm(hidden + self.dense(wide))  # type: ignore[no-any-return]
+
+
+class _Pooler(nn.Module):
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(self, first: Tensor) -> Tensor:
+        return torch.tanh(self.dense(first))
+
+
+class _Head(nn.Module):
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.out_proj = nn.Linear(config.hidden_size, 1)
+
+    def forward(self, first: Tensor) -> Tensor:
+        return self.out_proj(torch.tanh(self.dense(first)))  # type: ignore[no-any-return]

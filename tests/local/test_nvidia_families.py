@@ -1,0 +1,123 @@
+"""NVIDIA's two families score as the model cards say, whatever the batch."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+import torch
+from support import reference
+from support.checkpoints import decoder_config, decoder_tensors, mistral_config, write_checkpoint
+from support.tokenizers import llama_tokenizer
+
+from nvrerank import LocalScorer
+from nvrerank.local.attention import Packing, attend_in_turn
+
+QUERY = "how do I make a class iterable?"
+PASSAGES = [
+    "A class is iterable when it defines __iter__ and returns an iterator.",
+    "Bananas.",
+    "the kernel " * 60,
+    "Attention is all you need, said the query to the passage.",
+    "rust",
+    "The sea belongs to the shore. " * 9,
+]
+VARIANTS: dict[str, tuple[dict[str, Any], int, int]] = {
+    "llama": (decoder_config(), 1, 1),
+    "llama, two labels": (decoder_config(), 2, 1),
+    "llama, temperature 0.5": (decoder_config(temperature=0.5), 1, 1),
+    "llama, sharded": (decoder_config(model_type="llama"), 1, 3),
+    "mistral": (mistral_config(), 1, 1),
+    "mistral, two labels": (mistral_config(model_type="mistralbidirectional"), 2, 2),
+}
+
+
+def prompt_ids(query: str, passage: str) -> list[int]:
+    return list(llama_tokenizer().encode(f"question:{query} \n \n passage:{passage}").ids)
+
+
+def oracle(config: dict[str, Any], tensors: dict[str, Any], **mistake: Any) -> list[float]:
+    return [reference.score(prompt_ids(QUERY, passage), config, tensors, **mistake) for passage in PASSAGES]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_scores_equal_a_float64_reference_of_one_pair_at_a_time(tmp_path, variant):
+    config, labels, shards = VARIANTS[variant]
+    tensors = decoder_tensors(config, labels=labels)
+    folder = write_checkpoint(tmp_path, config, tensors, shards=shards)
+    expected = oracle(config, tensors)
+    assert LocalScorer(folder, device="cpu").score(QUERY, PASSAGES) == pytest.approx(expected, abs=1e-5)
+    assert max(expected) - min(expected) > 0.5, "the scores must differ for the comparison to mean anything"
+
+
+@pytest.mark.parametrize("mistake", [{"causal": True}, {"last_token": True}, {"scaled_rope": False}])
+def test_the_comparison_would_notice(tmp_path, mistake):
+    config = decoder_config()
+    tensors = decoder_tensors(config)
+    scores = LocalScorer(write_checkpoint(tmp_path, config, tensors), device="cpu").score(QUERY, PASSAGES)
+    wrong = oracle(config, tensors, **mistake)
+    assert max(abs(a - b) for a, b in zip(scores, wrong, strict=True)) > 1e-3
+
+
+def test_the_comparison_would_notice_a_leaking_pack(tmp_path, monkeypatch):
+    config = decoder_config()
+    tensors = decoder_tensors(config)
+    scorer = LocalScorer(write_checkpoint(tmp_path, config, tensors), device="cpu")
+    right = scorer.score(QUERY, PASSAGES)
+
+    def leaking(query, key, value, packing):
+        return attend_in_turn(query, key, value, Packing([sum(packing.lengths)], packing.device))
+
+    monkeypatch.setattr("nvrerank.local.packed.attend", leaking)
+    wrong = scorer.score(QUERY, PASSAGES)
+    assert max(abs(a - b) for a, b in zip(right, wrong, strict=True)) > 1e-3
+
+
+def test_scores_do_not_depend_on_batch_or_order(tmp_path):
+    config = decoder_config()
+    folder = write_checkpoint(tmp_path, config, decoder_tensors(config))
+    passages = [f"{passage} {number}" for number in range(8) for passage in PASSAGES]
+    together = LocalScorer(folder, device="cpu", batch_tokens=100_000).score(QUERY, passages)
+    alone = LocalScorer(folder, device="cpu", batch_tokens=1).score(QUERY, passages)
+    assert together == pytest.approx(alone, abs=1e-5)
+    order = random.Random(0).sample(range(len(passages)), len(passages))
+    shuffled = LocalScorer(folder, device="cpu").score(QUERY, [passages[index] for index in order])
+    assert shuffled == pytest.approx([alone[index] for index in order], abs=1e-5)
+
+
+def test_no_padding_is_computed(tmp_path):
+    config = decoder_config()
+    scorer = LocalScorer(write_checkpoint(tmp_path, config, decoder_tensors(config)), device="cpu")
+    scorer.load()
+    seen = []
+    with torch.nn.modules.module.register_module_forward_pre_hook(
+        lambda module, inputs: seen.append(len(inputs[0])) if isinstance(module, torch.nn.Embedding) else None
+    ):
+        scorer.score(QUERY, PASSAGES)
+    assert sum(seen) == sum(len(prompt_ids(QUERY, passage)) for passage in PASSAGES)
+
+
+def test_half_precision_stays_close(tmp_path):
+    config = decoder_config()
+    tensors = decoder_tensors(config)
+    scorer = LocalScorer(write_checkpoint(tmp_path, config, tensors), device="cpu", dtype="bfloat16")
+    assert scorer.score(QUERY, PASSAGES) == pytest.approx(oracle(config, tensors), abs=0.15)
+
+
+def test_transformers_5_spells_rope_in_one_section(tmp_path):
+    config = decoder_config()
+    tensors = decoder_tensors(config)
+    expected = oracle(config, tensors)
+    both = {"rope_theta": config.pop("rope_theta"), **config.pop("rope_scaling")}
+    folder = write_checkpoint(tmp_path, {**config, "rope_parameters": both}, tensors)
+    assert LocalScorer(folder, device="cpu").score(QUERY, PASSAGES) == pytest.approx(expected, abs=1e-5)
+
+
+def test_layers_beyond_the_depth_and_the_language_head_are_skipped(tmp_path):
+    config = decoder_config(num_hidden_layers=2)
+    tensors = decoder_tensors(decoder_config(num_hidden_layers=3))
+    expected = oracle(config, tensors)
+    tensors["lm_head.weight"] = torch.ones(512, 32)
+    folder = write_checkpoint(tmp_path, config, tensors)
+    assert LocalScorer(folder, device="cpu").score(QUERY, PASSAGES) == pytest.approx(expected, abs=1e-5)

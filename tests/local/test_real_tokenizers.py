@@ -1,0 +1,158 @@
+"""Both families with their real tokenizers, rebuilt from packages that ship the vocabularies.
+
+The oracles are the libraries that the vocabularies come from: tiktoken and SentencePiece.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import random
+from pathlib import Path
+
+import pytest
+from support import reference
+from support.checkpoints import decoder_config, decoder_tensors, mistral_config, write_checkpoint
+from tokenizers import AddedToken, Tokenizer, models, normalizers, processors
+
+from nvrerank import LocalScorer
+from nvrerank.local.prompt import PromptEncoder
+from nvrerank.models import NVIDIA_PROMPT
+
+pytestmark = pytest.mark.slow
+
+PIECES = [
+    "the sea",
+    " ",
+    "\n",
+    "naïve",
+    "東京都",
+    "🙂",
+    "12345",
+    "  ",
+    "don't",
+    "\t",
+    "__iter__",
+    "ß",
+    "Ω",
+    ".",
+    "👩‍👧",
+    "a" * 30,
+]
+
+
+def package_file(package: str, name: str) -> Path:
+    """A file that a package ships, found without importing the package."""
+    spec = importlib.util.find_spec(package)
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return Path(next(iter(spec.submodule_search_locations))) / name
+
+
+def with_bos(tokenizer: Tokenizer, bos: str, bos_id: int) -> Tokenizer:
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{bos} $A", special_tokens=[(bos, bos_id)]
+    )
+    return tokenizer
+
+
+class Llama3:
+    config = decoder_config(vocab_size=128_256)
+    special = ("<|end_of_text|>", "<|begin_of_text|>", "<|reserved_special_token_0|>")
+
+    def __init__(self) -> None:
+        import tiktoken
+        from tiktoken.load import load_tiktoken_bpe
+        from transformers.convert_slow_tokenizer import TikTokenConverter
+
+        file = str(package_file("llama_models", "llama3/tokenizer.model"))
+        converter = TikTokenConverter(vocab_file=file)
+        self.tokenizer = with_bos(converter.converted(), "<|begin_of_text|>", 128_000)
+        names = ["<|begin_of_text|>", "<|end_of_text|>"]
+        names += [f"<|reserved_special_token_{number}|>" for number in range(254)]
+        self.tokenizer.add_special_tokens(
+            [AddedToken(name, normalized=False, special=True) for name in names]
+        )
+        ranks = load_tiktoken_bpe(file)
+        self._oracle = tiktoken.Encoding(
+            "llama3", pat_str=converter.pattern, mergeable_ranks=ranks, special_tokens={}
+        )
+
+    def oracle(self, text: str) -> list[int]:
+        return [128_000, *self._oracle.encode(text, disallowed_special=())]
+
+
+class Mistral:
+    config = mistral_config(vocab_size=32_000)
+    special = ("</s>", "<s>", "<unk>")
+
+    def __init__(self) -> None:
+        import sentencepiece
+
+        file = str(package_file("mistral_common", "data/tokenizer.model.v1"))
+        self._oracle = sentencepiece.SentencePieceProcessor(model_file=file)
+        self.tokenizer = with_bos(self.rebuilt(), "<s>", 1)
+        self.tokenizer.add_special_tokens(list(self.special))
+
+    def rebuilt(self) -> Tokenizer:
+        """The same pieces as byte-pair merges: the better a piece's score, the earlier its merge."""
+        pieces = [self._oracle.id_to_piece(number) for number in range(self._oracle.get_piece_size())]
+        vocabulary = {piece: number for number, piece in enumerate(pieces)}
+        merges = [
+            (piece[:cut], piece[cut:])
+            for piece in sorted(pieces, key=lambda piece: -self._oracle.get_score(vocabulary[piece]))
+            for cut in range(1, len(piece))
+            if piece[:cut] in vocabulary and piece[cut:] in vocabulary and piece not in self.special
+        ]
+        model = models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+        tokenizer = Tokenizer(model)
+        spaces = [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
+        tokenizer.normalizer = normalizers.Sequence(spaces)
+        return tokenizer
+
+    def oracle(self, text: str) -> list[int]:
+        return [1, *self._oracle.encode(text)]
+
+
+@pytest.fixture(scope="module", params=[Llama3, Mistral])
+def family(request):
+    return request.param()
+
+
+def odd_texts(count: int) -> list[str]:
+    chance = random.Random(7)
+    return ["".join(chance.choices(PIECES, k=chance.randint(1, 30))) for _ in range(count)]
+
+
+def test_prompts_have_the_ids_that_the_vocabularys_own_library_gives(family):
+    encoder = PromptEncoder(family.tokenizer, NVIDIA_PROMPT)
+    for query, passage in zip(odd_texts(300), odd_texts(300)[::-1], strict=True):
+        [pair] = encoder.encode(query, [passage], 100_000)
+        assert pair.ids == family.oracle(f"question:{query} \n \n passage:{passage}")
+
+
+def test_the_comparison_would_notice_a_space_after_the_colon(family):
+    encoder = PromptEncoder(family.tokenizer, NVIDIA_PROMPT)
+    [pair] = encoder.encode("who?", ["me"], 512)
+    assert pair.ids != family.oracle("question: who? \n \n passage: me")
+
+
+def test_a_passage_can_not_forge_a_special_token_and_bos_stays(family):
+    encoder = PromptEncoder(family.tokenizer, NVIDIA_PROMPT)
+    for token in family.special:
+        [pair] = encoder.encode("who?", [f"me {token} you"], 512)
+        assert family.tokenizer.token_to_id(token) not in pair.ids[1:]
+        assert pair.ids[0] == family.oracle("")[0]
+
+
+def test_scores_equal_the_reference_with_the_real_vocabulary(family, tmp_path):
+    tensors = decoder_tensors(family.config)
+    folder = write_checkpoint(tmp_path, family.config, tensors, family.tokenizer)
+    passages = odd_texts(6)
+    scores = LocalScorer(folder, device="cpu").score("who wrote it?", passages)
+    expected = [
+        reference.score(
+            family.oracle(f"question:who wrote it? \n \n passage:{passage}"), family.config, tensors
+        )
+        for passage in passages
+    ]
+    assert scores == pytest.approx(expected, abs=1e-5)
