@@ -1,0 +1,117 @@
+"""`as_runnable()` in chains as people write them."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+from langchain_core.documents import Document
+from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_core.language_models.fake_chat_models import ParrotFakeChatModel
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
+from langchain_core.runnables import RunnablePassthrough
+from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
+from langchain_core.vectorstores import InMemoryVectorStore
+
+from langchain_nvrerank import NVIDIARerank
+from nvrerank import Scorer
+
+Call = Callable[..., Any]
+
+TEXTS = ["bread is baked", "a cat sleeps", "the cat eats fish", "rain falls", "stars shine", "dogs bark"]
+
+
+class ByOverlap(Scorer):
+    """How many of the query's words are in the passage."""
+
+    def score(self, query: str, passages: Sequence[str]) -> list[float]:
+        words = set(query.split())
+        return [float(len(words.intersection(passage.split()))) for passage in passages]
+
+
+class OnlyAsync(ByOverlap):
+    def score(self, query: str, passages: Sequence[str]) -> list[float]:
+        raise NotImplementedError
+
+    async def ascore(self, query: str, passages: Sequence[str]) -> list[float]:
+        return ByOverlap().score(query, passages)
+
+
+def documents() -> list[Document]:
+    return [Document(text) for text in TEXTS]
+
+
+def test_a_chain_answers_from_the_best_documents(call: Call) -> None:
+    store = InMemoryVectorStore.from_texts(TEXTS, DeterministicFakeEmbedding(size=8))
+    reranker = NVIDIARerank(scorer=ByOverlap(), top_n=1)
+    prompt = ChatPromptTemplate.from_template("{question} {context}")
+    chain = (
+        {"context": store.as_retriever(search_kwargs={"k": 6}), "question": RunnablePassthrough()}
+        | RunnablePassthrough.assign(context=reranker.as_runnable())
+        | prompt
+        | ParrotFakeChatModel()
+        | StrOutputParser()
+    )
+    answer = call(chain, "what does the cat eat")
+    assert "the cat eats fish" in answer
+    assert "bread" not in answer
+
+
+@pytest.mark.parametrize("query_key", ["query", "question", "input"])
+@pytest.mark.parametrize("documents_key", ["documents", "context"])
+def test_the_usual_keys_are_found(call: Call, query_key: str, documents_key: str) -> None:
+    runnable = NVIDIARerank(scorer=ByOverlap(), top_n=1).as_runnable()
+    (found,) = call(runnable, {query_key: "cat fish", documents_key: documents()})
+    assert found.page_content == "the cat eats fish"
+
+
+def test_keys_can_be_named(call: Call) -> None:
+    runnable = NVIDIARerank(scorer=ByOverlap(), top_n=1).as_runnable(query_key="q", documents_key="hits")
+    inputs = {"q": "cat fish", "hits": documents(), "query": "bread", "documents": []}
+    assert call(runnable, inputs)[0].page_content == "the cat eats fish"
+
+
+@pytest.mark.parametrize(
+    ("keys", "inputs", "message"),
+    [
+        ({}, {"query": "q"}, r"no 'documents' or 'context' \(its keys: 'query'\)"),
+        ({}, {"context": []}, "no 'query' or 'question' or 'input'"),
+        ({"query_key": "q"}, {"query": "q", "documents": []}, "no 'q' .* name yours"),
+        ({}, {}, "keys: none"),
+    ],
+)
+def test_a_missing_key_is_named(
+    call: Call, keys: Mapping[str, str], inputs: Mapping[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        call(NVIDIARerank(scorer=ByOverlap()).as_runnable(**keys), inputs)
+
+
+def test_an_input_that_is_no_mapping_is_named(call: Call) -> None:
+    with pytest.raises(TypeError, match="a mapping with the query and the documents, not one str"):
+        call(NVIDIARerank(scorer=ByOverlap()).as_runnable(), "what does the cat eat")
+
+
+def test_its_run_stands_in_the_chain_s_trace(call: Call) -> None:
+    tracer = RunCollectorCallbackHandler()
+    runnable = NVIDIARerank(scorer=ByOverlap()).as_runnable()
+    call(runnable, {"query": "cat", "documents": documents()}, {"callbacks": [tracer], "tags": ["mine"]})
+    for run in tracer.traced_runs:
+        (child,) = run.child_runs
+        assert (run.name, child.name) == ("rerank_documents", "NVIDIARerank")
+        assert "mine" in (child.tags or [])
+
+
+def test_its_async_calls_score_asynchronously() -> None:
+    runnable = NVIDIARerank(scorer=OnlyAsync(), top_n=1).as_runnable()
+    inputs = {"query": "cat fish", "documents": documents()}
+    assert asyncio.run(runnable.ainvoke(inputs))[0].page_content == "the cat eats fish"
+    assert len(asyncio.run(runnable.abatch([inputs] * 3))) == 3
+
+
+async def test_a_reranker_run_is_an_event_of_its_own_kind() -> None:
+    runnable = NVIDIARerank(scorer=ByOverlap(), run_type="reranker").as_runnable()
+    inputs = {"query": "cat", "documents": documents()}
+    kinds = [event["event"] async for event in runnable.astream_events(inputs, version="v2")]
+    assert {"on_reranker_start", "on_reranker_end"} <= set(kinds)
