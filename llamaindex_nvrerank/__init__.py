@@ -1,0 +1,10 @@
+"""NVIDIA's rerankers for LlamaIndex: a node postprocessor."""
+
+from nvrerank import MissingExtraError
+
+try:
+    from .postprocessor import NVIDIARerank
+except ModuleNotFoundError as error:
+    raise MissingExtraError(f"{__name__} needs {error.name}: pip install 'nvrerank[llamaindex]'") from error
+
+__all__ = ["NVIDIARerank"]

@@ -1,0 +1,68 @@
+"""Inside LlamaIndex's own machines: a query engine and a retriever evaluator."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from llama_index.core import MockEmbedding, VectorStoreIndex
+from llama_index.core.evaluation import RetrieverEvaluator
+from llama_index.core.llms import MockLLM
+from llama_index.core.schema import TextNode
+
+from llamaindex_nvrerank import NVIDIARerank
+from nvrerank import Scorer
+
+TEXTS = ["bread is baked", "a cat sleeps", "the cat eats fish", "rain falls", "stars shine", "dogs bark"]
+
+
+class ByOverlap(Scorer):
+    """How many of the query's words are in the passage."""
+
+    def score(self, query: str, passages: Sequence[str]) -> list[float]:
+        words = set(query.split())
+        return [float(len(words.intersection(passage.split()))) for passage in passages]
+
+
+@pytest.fixture
+def index() -> VectorStoreIndex:
+    nodes = [TextNode(text=text, id_=f"n{place}") for place, text in enumerate(TEXTS)]
+    return VectorStoreIndex(nodes, embed_model=MockEmbedding(embed_dim=4))
+
+
+@pytest.mark.parametrize("way", ["query", "aquery"])
+def test_a_query_engine_answers_from_the_best_nodes(index: VectorStoreIndex, way: str) -> None:
+    engine = index.as_query_engine(
+        llm=MockLLM(),
+        similarity_top_k=len(TEXTS),
+        node_postprocessors=[NVIDIARerank(scorer=ByOverlap(), top_n=1)],
+    )
+    question = "what does the cat eat"
+    answer: Any = engine.query(question) if way == "query" else asyncio.run(_aquery(engine, question))
+    assert [node.get_content() for node in answer.source_nodes] == ["the cat eats fish"]
+    assert "the cat eats fish" in str(answer)  # the mock returns its prompt
+    assert "bread" not in str(answer)
+    assert "retrieval_score" not in str(answer)
+
+
+def test_the_index_s_own_nodes_stay_as_they_were(index: VectorStoreIndex) -> None:
+    engine = index.as_query_engine(
+        llm=MockLLM(), node_postprocessors=[NVIDIARerank(scorer=ByOverlap())], similarity_top_k=6
+    )
+    answer = engine.query("cat")
+    assert all("retrieval_score" in node.metadata for node in answer.source_nodes)
+    assert all(node.metadata == {} for node in index.docstore.docs.values())
+
+
+async def test_the_retriever_evaluator_calls_it_inside_a_running_loop(index: VectorStoreIndex) -> None:
+    evaluator = RetrieverEvaluator.from_metric_names(
+        ["mrr"],
+        retriever=index.as_retriever(similarity_top_k=len(TEXTS)),
+        node_postprocessors=[NVIDIARerank(scorer=ByOverlap())],
+    )
+    result = await evaluator.aevaluate("the cat eats", ["n2"])
+    assert result.metric_vals_dict == {"mrr": 1.0}
+
+
+async def _aquery(engine: Any, question: str) -> Any:
+    return await engine.aquery(question)

@@ -1,0 +1,31 @@
+"""What importing the adapter costs and says."""
+
+import subprocess
+import sys
+
+
+def run(code: str) -> str:
+    answer = subprocess.run(  # noqa: S603  # our own interpreter and code
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    return answer.stdout.strip()
+
+
+def test_importing_it_loads_no_torch_and_no_local_room() -> None:
+    names = run("import sys, llamaindex_nvrerank; print(*sys.modules)").split()
+    assert not {"torch", "transformers", "nvrerank.local"}.intersection(names)
+
+
+def test_without_the_framework_the_error_names_the_pip_command() -> None:
+    code = """
+import sys
+import nvrerank
+sys.modules["llama_index"] = None
+try:
+    import llamaindex_nvrerank
+except nvrerank.MissingExtraError as error:
+    print(error)
+"""
+    message = run(code)
+    assert message.startswith("llamaindex_nvrerank needs llama_index")
+    assert message.endswith("pip install 'nvrerank[llamaindex]'")
