@@ -103,8 +103,10 @@ def rerank(
     """
     options = RankOptions(top_n, threshold, score_mode, on_error)
     job = prepare(query, passages)
+    if not job.texts or options.top_n == 0:
+        return order([None] * len(job.slots), options)
     try:
-        scores = scorer.score(job.query, job.texts) if job.texts else []
+        scores = scorer.score(job.query, job.texts)
         return finish(job, scores, options, source=scorer.name)
     except NVRerankError as error:
         return _passthrough_or_raise(error, job, options)
@@ -123,8 +125,10 @@ async def arerank(
     """As `rerank`, without blocking the event loop."""
     options = RankOptions(top_n, threshold, score_mode, on_error)
     job = prepare(query, passages)
+    if not job.texts or options.top_n == 0:
+        return order([None] * len(job.slots), options)
     try:
-        scores = await scorer.ascore(job.query, job.texts) if job.texts else []
+        scores = await scorer.ascore(job.query, job.texts)
         return finish(job, scores, options, source=scorer.name)
     except NVRerankError as error:
         return _passthrough_or_raise(error, job, options)

@@ -1,0 +1,281 @@
+"""From logits to an order: one set of promises for `rerank` and `arerank`."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nvrerank import (
+    BadResponseError,
+    PassthroughWarning,
+    Ranked,
+    RequestRejectedError,
+    Scorer,
+    ServiceUnavailableError,
+    arerank,
+    rerank,
+)
+from nvrerank.ranking import sigmoid
+
+
+class ByTable(Scorer):
+    """Looks each passage's logit up; remembers what it was asked."""
+
+    def __init__(self, **logits: float) -> None:
+        self.logits = logits
+        self.asked: list[list[str]] = []
+
+    def score(self, query: str, passages: Sequence[str]) -> list[float]:
+        self.asked.append(list(passages))
+        return [self.logits.get(passage, float(len(passage))) for passage in passages]
+
+
+class Returns(Scorer):
+    """Returns whatever it was given, fit or not."""
+
+    def __init__(self, scores) -> None:
+        self.scores = scores
+
+    def score(self, query, passages):
+        return self.scores
+
+
+class Raises(Scorer):
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def score(self, query, passages):
+        raise self.error
+
+
+@pytest.fixture(params=["rerank", "arerank"])
+def rank(request):
+    """Runs `rerank`, then `arerank`, so that both keep every promise."""
+    if request.param == "rerank":
+        return rerank
+    return lambda *args, **options: asyncio.run(arerank(*args, **options))
+
+
+ABC = ["a", "b", "c"]
+
+
+def test_the_best_comes_first_with_its_own_index_and_raw_logit(rank):
+    assert rank(ByTable(a=-2.0, b=3.5, c=0.0), "q", ABC) == [Ranked(1, 3.5), Ranked(2, 0.0), Ranked(0, -2.0)]
+
+
+def test_equal_scores_keep_input_order(rank):
+    ranked = rank(ByTable(a=1.0, b=2.0, c=1.0, d=2.0), "q", ["a", "b", "c", "d"])
+    assert [one.index for one in ranked] == [1, 3, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("top_n", "kept"), [(None, 3), (0, 0), (1, 1), (2, 2), (3, 3), (99, 3), (np.int64(2), 2)]
+)
+def test_top_n_cuts_after_sorting(rank, top_n, kept):
+    ranked = rank(ByTable(a=1.0, b=3.0, c=2.0), "q", ABC, top_n=top_n)
+    assert [one.index for one in ranked] == [1, 2, 0][:kept]
+
+
+@pytest.mark.parametrize(
+    ("top_n", "error"),
+    [(-1, ValueError), (True, TypeError), (2.0, TypeError), ("2", TypeError), (math.nan, TypeError)],
+)
+def test_a_top_n_that_is_no_count_is_refused_before_anything_is_scored(rank, top_n, error):
+    scorer = ByTable()
+    with pytest.raises(error, match="top_n must be"):
+        rank(scorer, "q", ABC, top_n=top_n)
+    assert scorer.asked == []
+
+
+def test_the_threshold_is_inclusive_and_comes_before_top_n(rank):
+    scorer = ByTable(a=1.0, b=3.0, c=2.0)
+    assert [one.index for one in rank(scorer, "q", ABC, threshold=2.0)] == [1, 2]
+    assert [one.index for one in rank(scorer, "q", ABC, threshold=2.0, top_n=1)] == [1]
+    assert rank(scorer, "q", ABC, threshold=3.01) == []
+
+
+def test_the_threshold_is_compared_after_the_mode(rank):
+    ranked = rank(ByTable(a=0.0, b=3.0, c=-3.0), "q", ABC, threshold=0.5, score_mode="sigmoid")
+    assert ranked == [Ranked(1, pytest.approx(0.952574, abs=1e-6)), Ranked(0, 0.5)]
+
+
+@pytest.mark.parametrize(
+    ("option", "error"),
+    [
+        ({"threshold": math.nan}, ValueError),
+        ({"threshold": "0.5"}, TypeError),
+        ({"threshold": True}, TypeError),
+        ({"score_mode": "softmax"}, ValueError),
+        ({"score_mode": None}, ValueError),
+        ({"on_error": "ignore"}, ValueError),
+    ],
+)
+def test_an_unknown_option_is_refused_by_name(rank, option, error):
+    with pytest.raises(error, match=next(iter(option))):
+        rank(ByTable(), "q", ABC, **option)
+
+
+def test_different_logits_with_the_same_sigmoid_are_still_in_order(rank):
+    ranked = rank(ByTable(a=50.0, b=900.0, c=100.0), "q", ABC, score_mode="sigmoid")
+    assert ranked == [Ranked(1, 1.0), Ranked(2, 1.0), Ranked(0, 1.0)]
+
+
+@given(st.floats(-1e308, 1e308))
+def test_the_sigmoid_equals_numpys_logistic_and_never_overflows(logit):
+    expected = 1.0 / (1.0 + np.exp(-np.longdouble(logit))) if logit > -700 else 0.0
+    assert sigmoid(logit) == pytest.approx(float(expected), abs=1e-15)
+
+
+def test_blank_passages_are_never_scored_and_come_last_without_a_score(rank):
+    scorer = ByTable(a=-5.0, b=1.0)
+    ranked = rank(scorer, "q", ["", "a", " \n\t", "b", "\u2003"])
+    assert ranked == [Ranked(3, 1.0), Ranked(1, -5.0), Ranked(0, None), Ranked(2, None), Ranked(4, None)]
+    assert scorer.asked == [["a", "b"]]
+
+
+def test_any_threshold_drops_blanks(rank):
+    assert rank(ByTable(a=1.0), "q", ["", "a"], threshold=-math.inf) == [Ranked(1, 1.0)]
+
+
+def test_only_blanks_or_nothing_wanted_asks_no_scorer(rank):
+    scorer = ByTable()
+    assert rank(scorer, "q", []) == []
+    assert rank(scorer, "q", ["", " "]) == [Ranked(0, None), Ranked(1, None)]
+    assert rank(scorer, "q", ABC, top_n=0) == []
+    assert scorer.asked == []
+
+
+@pytest.mark.parametrize("query", ["", "   ", "\n"])
+def test_a_blank_query_is_an_error_even_without_passages(rank, query):
+    for passages in (ABC, []):
+        with pytest.raises(ValueError, match="query is blank"):
+            rank(ByTable(), query, passages)
+
+
+def test_duplicates_are_scored_once_and_returned_each(rank):
+    scorer = ByTable(a=1.0, b=2.0)
+    ranked = rank(scorer, "q", ["a", "b", "a", "b", "a"])
+    assert [one.index for one in ranked] == [1, 3, 0, 2, 4]
+    assert scorer.asked == [["a", "b"]]
+
+
+def test_a_generator_is_read_once(rank):
+    assert rank(ByTable(a=1.0, b=2.0), "q", (text for text in "ab")) == [Ranked(1, 2.0), Ranked(0, 1.0)]
+
+
+def test_inputs_stay_as_they_were(rank):
+    passages = ["b", "", "a", "\ud800"]
+    rank(ByTable(), "q", passages)
+    assert passages == ["b", "", "a", "\ud800"]
+
+
+def test_lone_surrogates_reach_the_scorer_as_replacement_characters(rank):
+    scorer = ByTable()
+    rank(scorer, "q \udfff", ["a\ud800", "\ud83d\ude00"])
+    assert scorer.asked == [["a\ufffd", "\U0001f600"]]
+
+
+@pytest.mark.parametrize("passage", [None, b"x", 1, 2.5, ["x"], float("nan")])
+def test_a_passage_of_the_wrong_type_is_named_by_its_index(rank, passage):
+    with pytest.raises(TypeError, match=r"passages\[1\] must be a str"):
+        rank(ByTable(), "q", ["a", passage])
+
+
+@pytest.mark.parametrize("passages", ["one string", b"bytes", {"a": 1}, None, 7])
+def test_what_is_no_list_of_passages_is_refused(rank, passages):
+    with pytest.raises(TypeError, match="passages must be a list of str"):
+        rank(ByTable(), "q", passages)
+
+
+@pytest.mark.parametrize("query", [None, b"q", 3])
+def test_a_query_of_the_wrong_type_is_refused(rank, query):
+    with pytest.raises(TypeError, match="query must be a str"):
+        rank(ByTable(), query, ABC)
+
+
+@pytest.mark.parametrize("text", ["nul \x00", "x" * 100_000, "\u200b"], ids=["nul", "long", "zero width"])
+def test_odd_texts_are_passages_like_others(rank, text):
+    scorer = ByTable(a=-1.0)
+    assert [one.index for one in rank(scorer, "q", ["a", text])] == [1, 0]
+    assert scorer.asked == [["a", text]]
+
+
+def test_ten_thousand_passages_are_ordered_as_python_sorts_them(rank):
+    chance = random.Random(3)
+    logits = [chance.choice([0.0, chance.uniform(-9, 9)]) for _ in range(10_000)]
+    passages = [f"passage {number}" for number in range(10_000)]
+    ranked = rank(ByTable(**dict(zip(passages, logits, strict=True))), "q", passages)
+    assert [one.index for one in ranked] == sorted(range(10_000), key=lambda index: (-logits[index], index))
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        [1.0, 2.0],
+        [1.0, 2.0, 3.0, 4.0],
+        [1.0, math.nan, 2.0],
+        [1.0, math.inf, 2.0],
+        [1.0, None, 2.0],
+        [1.0, "2.0", 3.0],
+        [1.0, True, 2.0],
+        [1.0, [2.0, 3.0], 2.0],
+        [1, 10**400, 2],
+    ],
+    ids=str,
+)
+def test_scores_that_are_not_one_finite_number_a_passage_are_never_a_ranking(rank, scores):
+    with pytest.raises(BadResponseError, match="Returns returned"):
+        rank(Returns(scores), "q", ABC)
+
+
+@pytest.mark.parametrize(
+    "scores", [np.array([1.0, 3.0, 2.0], dtype=np.float32), (1, 3, 2)], ids=["numpy", "ints"]
+)
+def test_numbers_of_any_kind_come_out_as_python_floats(rank, scores):
+    ranked = rank(Returns(scores), "q", ABC)
+    assert ranked == [Ranked(1, 3.0), Ranked(2, 2.0), Ranked(0, 1.0)]
+    assert {type(one.score) for one in ranked} == {float}
+
+
+def test_a_failing_scorer_is_an_error_and_no_partial_ranking(rank):
+    with pytest.raises(ServiceUnavailableError, match="down"):
+        rank(Raises(ServiceUnavailableError("down", status=503)), "q", ABC)
+
+
+def test_passthrough_keeps_the_input_order_and_warns_once(rank):
+    scorer = Raises(ServiceUnavailableError("down"))
+    with pytest.warns(PassthroughWarning, match="ServiceUnavailableError: down") as warned:
+        ranked = rank(scorer, "q", ["a", "", "b"], top_n=2, threshold=0.5, on_error="passthrough")
+    assert ranked == [Ranked(0, None), Ranked(1, None)]
+    assert len(warned) == 1
+
+
+def test_passthrough_never_hides_a_bad_call_or_a_bug(rank):
+    with pytest.raises(ValueError, match="query is blank"):
+        rank(ByTable(), " ", ABC, on_error="passthrough")
+    with pytest.raises(ZeroDivisionError):
+        rank(Raises(ZeroDivisionError()), "q", ABC, on_error="passthrough")
+
+
+def test_an_error_about_a_passage_names_the_callers_own_index(rank):
+    with pytest.raises(RequestRejectedError, match=r"^passages\[3\]: too long") as caught:
+        rank(Raises(RequestRejectedError("too long", index=1)), "q", ["a", "", "a", "b"])
+    assert caught.value.index == 3
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), max_size=30), st.integers(0, 40))
+def test_a_ranking_is_a_permutation_cut_to_top_n(logits, top_n):
+    passages = ["" if logit is None else f"p{index}" for index, logit in enumerate(logits)]
+    table = {f"p{index}": logit for index, logit in enumerate(logits) if logit is not None}
+    everything = rerank(ByTable(**table), "q", passages)
+    assert sorted(one.index for one in everything) == list(range(len(logits)))
+    assert rerank(ByTable(**table), "q", passages, top_n=top_n) == everything[:top_n]
+    scores = [one.score for one in everything if one.score is not None]
+    assert scores == sorted(scores, reverse=True)
