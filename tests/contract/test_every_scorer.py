@@ -1,0 +1,108 @@
+"""What every scorer promises, whichever way it scores: each test runs for all of them, sync and async."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import pickle
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from support.checkpoints import mistral_config, write_cross_encoder, write_decoder
+
+from nvrerank import LocalScorer, Scorer, rerank
+
+QUERY = "how do I make a class iterable?"
+PASSAGES = ["A class is iterable when it defines __iter__.", "Bananas.", "rust " * 40, "naïve 東京 🙂"]
+
+SCORERS: dict[str, Callable[..., Scorer]] = {
+    "embedded": lambda _folder: LocalScorer(device="cpu"),
+    "llama": lambda folder: LocalScorer(write_decoder(folder), device="cpu"),
+    "mistral": lambda folder: LocalScorer(write_decoder(folder, **mistral_config()), device="cpu"),
+    "bert": lambda folder: LocalScorer(write_cross_encoder(folder, "bert"), device="cpu"),
+    "xlm-roberta": lambda folder: LocalScorer(write_cross_encoder(folder, "xlm-roberta"), device="cpu"),
+    "modernbert": lambda folder: LocalScorer(write_cross_encoder(folder, "modernbert"), device="cpu"),
+}
+
+
+@pytest.fixture(scope="module", params=SCORERS)
+def scorer(request, tmp_path_factory) -> Scorer:
+    return SCORERS[request.param](tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(params=["score", "ascore"])
+def score(request, scorer):
+    if request.param == "score":
+        return scorer.score
+    return lambda query, passages: asyncio.run(scorer.ascore(query, passages))
+
+
+def test_one_finite_float_a_passage_in_input_order(score):
+    scores = score(QUERY, PASSAGES)
+    assert len(scores) == len(PASSAGES)
+    assert all(type(one) is float and math.isfinite(one) for one in scores)
+    assert score(QUERY, PASSAGES[::-1]) == pytest.approx(scores[::-1], abs=1e-5)
+
+
+def test_each_score_depends_on_its_own_pair_alone(score):
+    together = score(QUERY, PASSAGES)
+    alone = [score(QUERY, [passage])[0] for passage in PASSAGES]
+    assert together == pytest.approx(alone, abs=1e-5)
+
+
+def test_the_query_matters(score):
+    assert score(QUERY, PASSAGES) != pytest.approx(score("who eats bananas?", PASSAGES), abs=1e-3)
+
+
+def test_no_passages_give_no_scores(score):
+    assert score(QUERY, []) == []
+
+
+@pytest.mark.parametrize("query", ["", " \n"])
+def test_a_blank_query_is_refused(score, query):
+    with pytest.raises(ValueError, match="query is blank"):
+        score(query, PASSAGES)
+
+
+def test_a_blank_passage_is_refused_because_it_has_no_score(score):
+    with pytest.raises(ValueError, match=r"passages\[1\] is blank"):
+        score(QUERY, ["one", "\n"])
+
+
+@pytest.mark.parametrize("passage", [None, b"bytes", 7])
+def test_a_passage_of_the_wrong_type_is_refused(score, passage):
+    with pytest.raises(TypeError, match=r"passages\[0\] must be a str"):
+        score(QUERY, [passage])
+
+
+def test_inputs_stay_as_they_were(score):
+    passages = list(PASSAGES)
+    score(QUERY, passages)
+    assert passages == PASSAGES
+
+
+def test_threads_get_their_own_scores(scorer):
+    queries = [f"{QUERY} {number}" for number in range(4)]
+    expected = [scorer.score(query, PASSAGES) for query in queries]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda query: scorer.score(query, PASSAGES), queries))
+    assert together == [pytest.approx(scores, abs=1e-5) for scores in expected]
+
+
+def test_a_pickle_scores_the_same(scorer):
+    assert pickle.loads(pickle.dumps(scorer)).score(QUERY, PASSAGES) == pytest.approx(
+        scorer.score(QUERY, PASSAGES), abs=1e-5
+    )
+
+
+def test_rerank_takes_it(scorer):
+    ranked = rerank(scorer, QUERY, [*PASSAGES, "", PASSAGES[0]])
+    scores = scorer.score(QUERY, PASSAGES)
+    assert ranked[0].score == pytest.approx(max(scores), abs=1e-5)
+    assert ranked[-1].index == len(PASSAGES)
+    assert ranked[-1].score is None
+
+
+def test_it_has_a_name_for_traces(scorer):
+    assert scorer.name

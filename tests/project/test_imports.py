@@ -1,0 +1,44 @@
+"""Importing is cheap, rooms open at the first use, and a missing package is named with its cure."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ["torch", "transformers", "tokenizers", "httpx", "langchain_core", "llama_index", "typer"]
+
+
+def python(code: str, cwd) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_the_core_loads_no_framework_no_torch_and_no_client(tmp_path):
+    done = python(f"import sys, nvrerank; print([name for name in {HEAVY} if name in sys.modules])", tmp_path)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_the_folder_shared_is_no_package(tmp_path):
+    done = python("import nvrerank, langchain_nvrerank, llamaindex_nvrerank; import shared", tmp_path)
+    assert "No module named 'shared'" in done.stderr
+
+
+@pytest.mark.parametrize("package", ["torch", "tokenizers", "safetensors"])
+def test_local_scoring_without_its_packages_names_the_pip_command(tmp_path, package):
+    done = python(f"import sys; sys.modules[{package!r}] = None; from nvrerank import LocalScorer", tmp_path)
+    assert f"MissingExtraError: local scoring needs {package}: pip install 'nvrerank[local]'" in done.stderr
+
+
+def test_every_public_name_exists():
+    import nvrerank
+
+    assert sorted(nvrerank.__all__) == dir(nvrerank)
+    assert all(getattr(nvrerank, name) is not None for name in nvrerank.__all__)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    import nvrerank
+
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        nvrerank.nonsense  # noqa: B018

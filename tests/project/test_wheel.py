@@ -1,0 +1,51 @@
+"""The wheel holds exactly the three packages, and an installation of it has no package `shared`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = {"nvrerank", "langchain_nvrerank", "llamaindex_nvrerank"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", folder, ROOT]
+    subprocess.run(command, check=True, capture_output=True)
+    [file] = folder.glob("*.whl")
+    return file
+
+
+def test_the_wheel_holds_exactly_the_three_packages(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    top = {name.split("/")[0] for name in names}
+    assert {name for name in top if not name.endswith(".dist-info")} == PACKAGES
+    assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
+
+
+def test_the_wheel_ships_the_embedded_model_within_50_mb(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    model = {"config.json", "tokenizer.json", "model.safetensors", "MODEL_CARD.md"}
+    assert {f"nvrerank/local/embedded/{name}" for name in model} <= set(names)
+    assert wheel.stat().st_size < 50_000_000
+
+
+def test_an_installed_wheel_has_the_packages_and_no_package_shared(wheel, tmp_path):
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=False)
+    python = environment / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel]
+    subprocess.run(install, check=True, capture_output=True)
+    code = "import nvrerank; print(nvrerank.rerank.__name__); import shared"
+    done = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "rerank", done.stderr
+    assert "No module named 'shared'" in done.stderr
