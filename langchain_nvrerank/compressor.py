@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from typing import Any, Literal
 
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager, Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.runnables import RunnableConfig, RunnableLambda, ensure_config
-from pydantic import ConfigDict, ValidationInfo, field_serializer, field_validator
 
-from nvrerank import Scorer, arerank, rerank
-from nvrerank.ranking import OnError, RankOptions, ScoreMode
+from nvrerank import arerank, rerank
+from nvrerank.fields import RerankFields
 
 from .documents import DOCUMENTS_KEYS, QUERY_KEYS, checked_documents, ranked_documents, value_of
 
-RANK_OPTIONS = tuple(field.name for field in fields(RankOptions))
 
-
-class NVIDIARerank(BaseDocumentCompressor):
+class NVIDIARerank(RerankFields, BaseDocumentCompressor):
     """Orders retrieved documents by their relevance to the query, best first.
 
     The documents that come back are copies with `metadata["relevance_score"]`, a float; one that they
@@ -27,11 +23,7 @@ class NVIDIARerank(BaseDocumentCompressor):
     `relevance_score`. After a passthrough nothing was scored and the metadata is as it was.
 
     Attributes:
-        scorer: What scores: `nvrerank.LocalScorer()` or any other `nvrerank.Scorer`.
-        top_n: At most so many documents; None: all, 0: none.
-        threshold: Least score that stays (inclusive), compared after `score_mode`; drops blanks.
-        score_mode: "logit" as the model gives it, or "sigmoid" for 0..1.
-        on_error: "raise", or "passthrough": the retrieval order cut to top_n, and one warning.
+        scorer, top_n, threshold, score_mode, on_error: See `nvrerank.fields.RerankFields`.
         run_type: What tracers show a reranking as: "chain", which all of them know, or "reranker",
             which OpenInference shows as a span of its own kind.
 
@@ -39,27 +31,7 @@ class NVIDIARerank(BaseDocumentCompressor):
         pydantic.ValidationError: An option is unknown, of the wrong type or out of range.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", validate_assignment=True)
-
-    scorer: Scorer
-    top_n: int | None = 5
-    threshold: float | None = None
-    score_mode: ScoreMode = "logit"
-    on_error: OnError = "raise"
     run_type: Literal["chain", "reranker"] = "chain"
-
-    @field_validator(*RANK_OPTIONS, mode="before")
-    @classmethod
-    def _as_the_core_allows(cls, value: Any, info: ValidationInfo) -> Any:
-        name = str(info.field_name)
-        try:
-            return getattr(RankOptions(**{name: value}), name)
-        except TypeError as error:
-            raise ValueError(str(error)) from error  # pydantic reports only these with the field's name
-
-    @field_serializer("scorer")
-    def _by_name(self, scorer: Scorer) -> str:
-        return scorer.name
 
     def compress_documents(
         self, documents: Iterable[Document], query: str, callbacks: Callbacks | None = None
@@ -137,9 +109,6 @@ class NVIDIARerank(BaseDocumentCompressor):
             return await self.acompress_documents(*asked(inputs), config.get("callbacks"))
 
         return RunnableLambda(rerank_documents, arerank_documents, name="rerank_documents")
-
-    def _rank_options(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in RANK_OPTIONS}
 
     def _run_kind(self) -> dict[str, Any]:
         return {"name": type(self).__name__, "run_type": self.run_type}

@@ -5,27 +5,23 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from typing import Any
 
-from llama_index.core.bridge.pydantic import ConfigDict, ValidationInfo, field_serializer, field_validator
 from llama_index.core.callbacks import CBEventType, EventPayload
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
-from nvrerank import Scorer, arerank, rerank
-from nvrerank.ranking import OnError, RankOptions, ScoreMode
+from nvrerank import arerank, rerank
+from nvrerank.fields import RerankFields
 
 from .nodes import checked_nodes, ranked_nodes, text_of
-
-RANK_OPTIONS = tuple(field.name for field in fields(RankOptions))
 
 dispatcher = get_dispatcher(__name__)
 
 
-class NVIDIARerank(BaseNodePostprocessor):
+class NVIDIARerank(RerankFields, BaseNodePostprocessor):
     """Orders retrieved nodes by their relevance to the query, best first.
 
     What comes back are new `NodeWithScore`. The retrieval score is kept in
@@ -34,36 +30,11 @@ class NVIDIARerank(BaseNodePostprocessor):
     retrieval scores are as they were.
 
     Attributes:
-        scorer: What scores: `nvrerank.LocalScorer()` or any other `nvrerank.Scorer`.
-        top_n: At most so many nodes; None: all, 0: none.
-        threshold: Least score that stays (inclusive), compared after `score_mode`; drops blanks.
-        score_mode: "logit" as the model gives it, or "sigmoid" for 0..1.
-        on_error: "raise", or "passthrough": the retrieval order cut to top_n, and one warning.
+        scorer, top_n, threshold, score_mode, on_error: See `nvrerank.fields.RerankFields`.
 
     Raises:
         pydantic.ValidationError: An option is unknown, of the wrong type or out of range.
     """
-
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", validate_assignment=True)
-
-    scorer: Scorer
-    top_n: int | None = 5
-    threshold: float | None = None
-    score_mode: ScoreMode = "logit"
-    on_error: OnError = "raise"
-
-    @field_validator(*RANK_OPTIONS, mode="before")
-    @classmethod
-    def _as_the_core_allows(cls, value: Any, info: ValidationInfo) -> Any:
-        name = str(info.field_name)
-        try:
-            return getattr(RankOptions(**{name: value}), name)
-        except TypeError as error:
-            raise ValueError(str(error)) from error  # pydantic reports only these with the field's name
-
-    @field_serializer("scorer")
-    def _by_name(self, scorer: Scorer) -> str:
-        return scorer.name
 
     @classmethod
     def class_name(cls) -> str:
@@ -114,9 +85,6 @@ class NVIDIARerank(BaseNodePostprocessor):
                 event.on_end({EventPayload.NODES: result})
         finally:
             dispatcher.event(ReRankEndEvent(nodes=result))
-
-    def _rank_options(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in RANK_OPTIONS}
 
     def __getstate__(self) -> dict[str, Any]:
         # The base class drops what can't be pickled with no more than a log line, and from the live
