@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-fast lint clean
+.PHONY: run test test-fast lint bench embedded clean
 
 run: $(VENV)/.demo
 	$(BIN)/python shared/demo/run.py
@@ -19,6 +19,10 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Local scoring beside its peers; quiet the machine first.
+bench: $(VENV)/.demo
+	cd shared && ../$(BIN)/python -m bench.local
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
