@@ -214,6 +214,7 @@ def test_rerank_names_the_callers_own_index(folder):
         ({"batch_tokens": -1}, ValueError, "batch_tokens must be 1 or more"),
         ({"device": "nonsense"}, ValueError, "can't be used on this machine"),
         ({"device": "cuda:99"}, ValueError, "can't be used on this machine"),
+        ({"device": "meta"}, ValueError, "can't be used on this machine"),
         ({"dtype": "int8"}, ValueError, "dtype must be one of"),
         ({"dtype": torch.int8}, ValueError, "dtype must be one of"),
     ],

@@ -94,7 +94,7 @@ class BatchRunner:
 
 def _is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocator gave up; the CPU's says so only in words."""
-    words = ("can't allocate memory", "not enough memory")
+    words = ("can't allocate memory", "not enough memory", "out of memory")
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
         word in str(error) for word in words
     )

@@ -57,7 +57,7 @@ def _device(device: str | torch.device | None) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         place = torch.device(device)
-        torch.empty(0, device=place)
+        torch.empty(1, device=place).item()  # "meta" exists everywhere and holds nothing
     except (RuntimeError, AssertionError, TypeError) as error:
         raise ValueError(f"device {device!r} can't be used on this machine: {error}") from error
     return place
