@@ -1,0 +1,98 @@
+"""A text becomes passages of a size that a reranker reads well: paragraphs, cut or merged. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+LEAST = 80
+MOST = 800  # characters, about 130 English words
+
+_LINE_END = re.compile("\r\n|\r|\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a text.
+
+    Attributes:
+        text: Its lines, without the blank ones around it; never blank.
+        line: The line of the text it starts on, from 1.
+    """
+
+    text: str
+    line: int
+
+
+def cut(text: str, *, least: int = LEAST, most: int = MOST) -> list[Passage]:
+    """Cuts a text at its blank lines.
+
+    A paragraph of fewer than `least` characters, such as a heading, takes in those that follow it. One
+    of more than `most` is cut between lines, a line that is too long between words, and a word that is
+    too long where it must be.
+
+    Args:
+        text: Any text; lines end as on Unix, Windows or the old Mac.
+        least: Characters from which on a passage stands by itself.
+        most: Characters that a passage may have.
+
+    Returns:
+        The passages in order; none for a blank text.
+
+    Raises:
+        ValueError: most is less than 1.
+    """
+    if most < 1:
+        raise ValueError(f"a passage holds at least 1 character, not {most}")
+    fitting = (part for paragraph in _paragraphs(text) for part in _fitting(paragraph, most))
+    return list(_merged(fitting, "\n\n", least, most))
+
+
+def _paragraphs(text: str) -> Iterator[list[Passage]]:
+    """Runs of lines that are not blank, each line with its number."""
+    lines: list[Passage] = []
+    for number, line in enumerate(_LINE_END.split(text), start=1):
+        if line.strip():
+            lines.append(Passage(line.rstrip(), number))
+        elif lines:
+            yield lines
+            lines = []
+    if lines:
+        yield lines
+
+
+def _fitting(paragraph: Iterable[Passage], most: int) -> Iterator[Passage]:
+    """A paragraph as one passage if it fits, else as several."""
+    pieces = (Passage(piece, line.line) for line in paragraph for piece in _pieces(line.text, most))
+    return _merged(pieces, "\n", most, most)
+
+
+def _pieces(line: str, most: int) -> Iterator[str]:
+    """A line in pieces, cut at a space where there is one."""
+    start = 0
+    while len(line) - start > most:
+        space = line.rfind(" ", start + 1, start + most + 1)
+        end = start + most if space < 0 else space
+        if piece := line[start:end].strip():
+            yield piece
+        start = end
+    yield line[start:].strip() if start else line
+
+
+def _merged(parts: Iterable[Passage], between: str, least: int, most: int) -> Iterator[Passage]:
+    """Neighbours joined until they have `least` characters, as far as they fit."""
+    gathered: list[Passage] = []
+    length = 0
+    for part in parts:
+        if gathered and (length >= least or length + len(between) + len(part.text) > most):
+            yield _joined(gathered, between)
+            gathered, length = [], 0
+        length += len(part.text) + (len(between) if gathered else 0)
+        gathered.append(part)
+    if gathered:
+        yield _joined(gathered, between)
+
+
+def _joined(parts: list[Passage], between: str) -> Passage:
+    return Passage(between.join(part.text for part in parts), parts[0].line)
