@@ -25,7 +25,7 @@ bench: $(VENV)/.demo
 	cd shared && ../$(BIN)/python -m bench.local
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .cache build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 # torch's exact pin comes first: the extras' range would take a build with several GB of CUDA packages.
 $(VENV)/.torch:
