@@ -53,7 +53,7 @@ def test_a_bad_option_is_refused_at_assignment(options: dict[str, Any], message:
         copy.copy,
         copy.deepcopy,
         NVIDIARerank.model_copy,
-        lambda reranker: pickle.loads(pickle.dumps(reranker)),  # noqa: S301  # our own bytes
+        lambda reranker: pickle.loads(pickle.dumps(reranker)),  # our own bytes
     ],
 )
 def test_a_copy_has_the_same_settings_and_works(duplicate: Callable[[NVIDIARerank], NVIDIARerank]) -> None:

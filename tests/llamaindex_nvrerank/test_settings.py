@@ -62,7 +62,7 @@ def test_a_bad_option_is_refused_at_assignment(options: dict[str, Any], message:
         copy.copy,
         copy.deepcopy,
         NVIDIARerank.model_copy,
-        lambda reranker: pickle.loads(pickle.dumps(reranker)),  # noqa: S301  # our own bytes
+        lambda reranker: pickle.loads(pickle.dumps(reranker)),  # our own bytes
     ],
 )
 def test_a_copy_has_the_same_settings_and_works(duplicate: Callable[[NVIDIARerank], NVIDIARerank]) -> None:
@@ -83,7 +83,7 @@ def test_pickling_leaves_the_callback_manager_where_it_is() -> None:
     handler = LlamaDebugHandler(print_trace_on_end=False)
     handler.lock = Lock()  # type: ignore[attr-defined]  # can't be pickled
     reranker = NVIDIARerank(scorer=ByLength(), callback_manager=CallbackManager([handler]))
-    assert pickle.loads(pickle.dumps(reranker)).callback_manager.handlers == []  # noqa: S301  # our own bytes
+    assert pickle.loads(pickle.dumps(reranker)).callback_manager.handlers == []  # our own bytes
     assert reranker.callback_manager.handlers == [handler]
 
 
