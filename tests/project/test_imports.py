@@ -42,3 +42,12 @@ def test_an_unknown_name_is_an_attribute_error():
 
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         nvrerank.nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize(("given", "kept"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_waiting_threads_do_not_spin_unless_the_user_says_so(tmp_path, monkeypatch, given, kept):
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+    done = python("import os, nvrerank.local; print(os.environ['OMP_WAIT_POLICY'])", tmp_path)
+    assert done.stdout.strip() == kept, done.stderr

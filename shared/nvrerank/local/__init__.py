@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from nvrerank.errors import MissingExtraError
+
+# OpenMP's threads spin while they wait for each other, which on a busy machine costs several times the work
+# itself. It is read when torch is first imported; who sets it otherwise, or imports torch before, decides.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 try:
     import safetensors as _safetensors  # noqa: F401
