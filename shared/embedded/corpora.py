@@ -63,7 +63,7 @@ def read_rows(folder: Path) -> list[Row]:
             passage=str(row["positive"]),
             title=str(row["title"] or ""),
             answer=str(row.get("answer") or ""),
-            source=str(row["source"]),
+            source=path.stem,
         )
         for path in sorted(folder.glob("*.jsonl"))
         for row in _lines(path)

@@ -1,4 +1,4 @@
-"""The two retrievers that candidates come from: BM25 (bm25s) and the MiniLM embedding. Ranks, never reranks."""
+"""The two retrievers that candidates come from: BM25 (bm25s) and the MiniLM embedding."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import bm25s  # type: ignore[import-untyped]
 import numpy as np
 import numpy.typing as npt
+import torch
 
 Ranking = npt.NDArray[np.int64]  # [queries, k] positions of passages, best first
 
@@ -40,16 +41,19 @@ def embedding_top(passages: Sequence[str], queries: Sequence[str], k: int, *, ca
     return np.argsort(-similarity, axis=1, kind="stable")[:, :k]
 
 
-def embed(texts: Sequence[str], *, cache: Path) -> npt.NDArray[np.float32]:
-    """Embed texts with MiniLM in float32 (256 tokens), unit length; one cached file for each list of texts."""
-    digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+def embed(
+    texts: Sequence[str], *, cache: Path, tokens: int = 256, dtype: str = "float32"
+) -> npt.NDArray[np.float32]:
+    """Embed texts with MiniLM, unit length; one cached file for each list of texts and each setting."""
+    digest = hashlib.sha256("\0".join([str(tokens), dtype, *texts]).encode()).hexdigest()[:16]
     path = cache / "embeddings" / f"{digest}.npy"
     if not path.exists():
         from sentence_transformers import SentenceTransformer
 
-        model = SentenceTransformer(str(base_model(cache)), device="cpu")
-        rows = model.encode(list(texts), batch_size=32, normalize_embeddings=True, show_progress_bar=False)
+        model = SentenceTransformer(str(base_model(cache)), device="cpu", model_kwargs={"dtype": dtype})
+        model.max_seq_length = tokens
+        rows = model.encode(list(texts), batch_size=32, convert_to_tensor=True, show_progress_bar=False)
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, rows.astype(np.float32))
+        np.save(path, torch.nn.functional.normalize(rows.float(), dim=1).numpy())
     loaded: npt.NDArray[np.float32] = np.load(path)
     return loaded
