@@ -108,7 +108,13 @@ class AuthenticationError(RequestRejectedError):
 
 
 class ModelRetiredError(RequestRejectedError):
-    """The model is no longer served; the message names its successor."""
+    """The model is no longer served; the message names its successor.
+
+    Attributes:
+        successor: The id of the model to use instead; None: none is known.
+    """
+
+    successor: str | None = None
 
 
 class ServiceUnavailableError(NVRerankError):
