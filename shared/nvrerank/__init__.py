@@ -26,6 +26,7 @@ from .ranking import PassthroughWarning, Ranked, arerank, rerank
 from .scorer import Scorer
 
 if TYPE_CHECKING:
+    from .hosted import HostedScorer
     from .local import LocalScorer
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ __all__ = [
     "AuthenticationError",
     "BadResponseError",
     "DeadlineExceededError",
+    "HostedScorer",
     "LocalScorer",
     "MissingExtraError",
     "MissingKeyError",
@@ -54,6 +56,10 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "HostedScorer":
+        from .hosted import HostedScorer
+
+        return HostedScorer
     if name == "LocalScorer":
         from .local import LocalScorer
 

@@ -1,0 +1,258 @@
+"""From a final outcome to the error that tells the caller what to do. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from itertools import pairwise
+from urllib.parse import urlsplit
+
+from nvrerank import models
+from nvrerank.errors import (
+    AuthenticationError,
+    BadResponseError,
+    DeadlineExceededError,
+    ModelRetiredError,
+    NVRerankError,
+    RateLimitError,
+    RequestRejectedError,
+    ServiceUnavailableError,
+)
+
+from .address import Address
+from .key import ExtraHeaders, Key
+from .messages import Failure, Outcome, Reply
+from .retry import retry_after
+from .scrub import clean, printable, reason_of
+
+_TOO_LONG = re.compile(
+    r"exceeds maximum allowed|maximum context length|too long|too many tokens", re.IGNORECASE
+)
+_PLACE = re.compile(
+    r"\b(?:passages?|documents?|texts?|input)\W{0,3}(?:index\W{0,2})?(\d{1,6})\b", re.IGNORECASE
+)
+_LISTS = ("passages", "documents", "texts")
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a message needs to know, and what it must not show.
+
+    Attributes:
+        address: Where the request went.
+        model: The model it named.
+        timeout: The call's deadline in seconds.
+        tries: How often it was sent.
+        keyed: Whether a key went along.
+        keyless: Whether a key was at hand and kept back.
+        held: What holds the secrets, which are never to be shown.
+        texts: Query and passages of the request; never to be shown.
+        positions: The caller's indices of the passages of the request.
+        held_back: Whether another try was due and the retry budget was empty.
+        now: Seconds since the epoch.
+    """
+
+    address: Address
+    model: str | None
+    timeout: float
+    tries: int
+    keyed: bool
+    keyless: bool
+    held: Sequence[Key | ExtraHeaders]
+    texts: Sequence[str] = field(repr=False)
+    positions: Sequence[int] = field(repr=False)
+    held_back: bool
+    now: float
+
+    def clean(self, words: str) -> str:
+        """Somebody else's words, safe to show."""
+        return clean(words, secrets=self._secrets(), texts=self.texts)
+
+    def reason_of(self, reply: Reply) -> str | None:
+        """Why the server refused, in its words, safe to show."""
+        return reason_of(reply.body, secrets=self._secrets(), texts=self.texts)
+
+    def _secrets(self) -> list[str]:
+        return [secret for one in self.held for secret in one.secrets()]
+
+
+def problem(outcome: Outcome, about: Circumstances) -> NVRerankError:
+    """The error for an outcome that is not an answer of status 200."""
+    if isinstance(outcome, Failure):
+        return _of_failure(outcome, about)
+    return _with_facts(_of_reply(outcome, about), outcome, about)
+
+
+def bad_response(error: BadResponseError, reply: Reply, about: Circumstances) -> BadResponseError:
+    """An error of a protocol that could not read a reply, with what is known of the reply."""
+    error.reason = about.reason_of(reply)
+    _with_facts(error, reply, about)
+    return error
+
+
+def _with_facts(error: NVRerankError, reply: Reply, about: Circumstances) -> NVRerankError:
+    error.status = reply.status
+    error.request_id = printable(reply.headers.get("nvcf-reqid") or reply.headers.get("x-request-id"))
+    error.tries = about.tries
+    error.retry_after = retry_after(reply, about.now)
+    return error
+
+
+def _of_failure(failure: Failure, about: Circumstances) -> NVRerankError:
+    words = about.clean(failure.words)
+    host, tries = about.address.host, about.tries
+    if failure.kind == "late":
+        return DeadlineExceededError(
+            f"no answer from {host} within timeout={about.timeout:g} s: raise timeout=, or send less",
+            tries=tries,
+        )
+    if failure.kind == "tls":
+        return ServiceUnavailableError(
+            f"no trusted connection to {host} ({words}): name the certificate authority with verify=PATH or "
+            "SSL_CERT_FILE",
+            reason=words,
+            tries=tries,
+        )
+    if failure.kind == "garbled":
+        return BadResponseError(
+            f"the reply of {host} {words}: report it to whoever runs the server", tries=tries
+        )
+    if failure.kind == "invalid":
+        return RequestRejectedError(f"the request can't be sent: {words}", tries=tries)
+    return ServiceUnavailableError(
+        f"{host} can't be reached or broke off ({words}){_after(about)}", reason=words, tries=tries
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """A reply that is no answer, and its beginning of a message."""
+
+    reply: Reply
+    about: Circumstances
+    reason: str | None
+    because: str
+
+
+def _of_reply(reply: Reply, about: Circumstances) -> NVRerankError:
+    reason = about.reason_of(reply)
+    because = f"{about.address.host} answered {reply.status}" + (f": {reason}" if reason else "")
+    refusal = _Refusal(reply, about, reason, because)
+    kind = _BY_STATUS.get(reply.status) or _BY_HUNDRED.get(reply.status // 100, _unexpected)
+    return kind(refusal)
+
+
+def _unexpected(refusal: _Refusal) -> NVRerankError:
+    return BadResponseError(
+        f"{refusal.because}, not 200 with scores: report it to whoever runs the server", reason=refusal.reason
+    )
+
+
+def _unavailable(refusal: _Refusal) -> NVRerankError:
+    return ServiceUnavailableError(refusal.because + _after(refusal.about), reason=refusal.reason)
+
+
+def _limited(refusal: _Refusal) -> NVRerankError:
+    return RateLimitError(refusal.because + _after(refusal.about), reason=refusal.reason)
+
+
+def _too_big(refusal: _Refusal) -> NVRerankError:
+    return RequestRejectedError(
+        f"{refusal.because}. The request is too big: lower max_batch_size", reason=refusal.reason
+    )
+
+
+def _unauthorized(refusal: _Refusal) -> NVRerankError:
+    about = refusal.about
+    if refusal.reply.status == HTTPStatus.PAYMENT_REQUIRED:
+        advice = "The key's credits are used up"
+    elif about.keyed:
+        advice = "Check the key"
+    elif about.keyless:
+        advice = "NVIDIA_API_KEY is sent to NVIDIA's own hosts only: pass api_key= for this one"
+    else:
+        advice = "It wants a key: pass api_key="
+    return AuthenticationError(f"{refusal.because}. {advice}", reason=refusal.reason)
+
+
+def _redirected(refusal: _Refusal) -> NVRerankError:
+    about = refusal.about
+    target = about.clean(_without_query(refusal.reply.headers.get("location", "")))
+    return RequestRejectedError(
+        f"{about.address.host} redirects to {target[:200] or 'nowhere'}; redirects are not followed: if that "
+        "is the right server, give it as base_url"
+    )
+
+
+def _without_query(location: str) -> str:
+    try:
+        parts = urlsplit(location)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "a malformed address"
+    return f"{parts.scheme}://{parts.hostname}{port}{parts.path}" if parts.hostname else parts.path
+
+
+def _not_served(refusal: _Refusal) -> NVRerankError:
+    about = refusal.about
+    name = about.model or "the model"
+    known = models.find(name)
+    successor = known.successor if known else None
+    if refusal.reply.status == HTTPStatus.GONE or (successor and about.address.nvidia):
+        advice = f"use {successor}" if successor else "choose another (`nvrerank models` lists them)"
+        retired = ModelRetiredError(
+            f"{about.model or 'the model'} is no longer served: {advice}. {refusal.because}",
+            reason=refusal.reason,
+        )
+        retired.successor = successor
+        return retired
+    place = "is hosted there" if about.address.nvidia else "is served there, and base_url; models() asks"
+    return RequestRejectedError(f"{refusal.because}. Check that {name} {place}", reason=refusal.reason)
+
+
+def _rejected(refusal: _Refusal) -> NVRerankError:
+    reason, positions = refusal.reason or "", refusal.about.positions
+    too_long = bool(_TOO_LONG.search(reason))
+    advice = ". Shorten the passage, or let truncate='END' cut it" if too_long else ""
+    place = 0 if too_long and len(positions) == 1 else _place(refusal.reply.body, reason, len(positions))
+    index = None if place is None else positions[place]
+    return RequestRejectedError(refusal.because + advice, index=index, reason=refusal.reason)
+
+
+_BY_STATUS: dict[int, Callable[[_Refusal], NVRerankError]] = {
+    HTTPStatus.UNAUTHORIZED: _unauthorized,
+    HTTPStatus.PAYMENT_REQUIRED: _unauthorized,
+    HTTPStatus.FORBIDDEN: _unauthorized,
+    HTTPStatus.NOT_FOUND: _not_served,
+    HTTPStatus.GONE: _not_served,
+    HTTPStatus.REQUEST_TIMEOUT: _unavailable,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: _too_big,
+    HTTPStatus.TOO_MANY_REQUESTS: _limited,
+}
+_BY_HUNDRED = {3: _redirected, 4: _rejected, 5: _unavailable}
+
+
+def _place(body: bytes, reason: str, count: int) -> int | None:
+    """Which passage of the request the server names, if it does."""
+    named = _PLACE.search(reason)
+    places = [*_located(body), *([int(named[1])] if named else [])]
+    return next((place for place in places if 0 <= place < count), None)
+
+
+def _located(body: bytes) -> list[int]:
+    """Passages that FastAPI's `detail[].loc` names, such as ["body", "passages", 3, "text"]."""
+    try:
+        detail = json.loads(body)["detail"]
+        paths = [one["loc"] for one in detail]
+        pairs = [pair for path in paths for pair in pairwise(path)]
+    except (ValueError, RecursionError, TypeError, KeyError):
+        return []
+    return [place for name, place in pairs if name in _LISTS and type(place) is int]
+
+
+def _after(about: Circumstances) -> str:
+    held_back = "; not tried again, as too many calls are failing" if about.held_back else ""
+    return f" after {about.tries} tr{'y' if about.tries == 1 else 'ies'}{held_back}"

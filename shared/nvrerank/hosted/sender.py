@@ -1,0 +1,166 @@
+"""Sends a request until its outcome is final. A thread's loop and a task's loop share every decision."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Generic, TypeVar
+
+from nvrerank.errors import BadResponseError, NVRerankError
+
+from .call import Batch, Call
+from .clients import Clients, ClientSettings
+from .messages import Failure, Outcome, Reply, Request
+from .places import Budget, Places
+from .problems import Circumstances, bad_response, problem
+from .retry import Policy, Turn
+from .settings import Settings
+from .watch import Watch
+
+_log = logging.getLogger("nvrerank")
+_chance = random.SystemRandom()
+_LATE = Failure("late", "")
+_OK = 200
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Question(Generic[T]):
+    """A request and how its answer is read.
+
+    Attributes:
+        request: What to send.
+        read: The body of an answer of status 200 -> what is wanted; raises BadResponseError.
+        model: The model it names, for messages.
+        batch: The passages it holds, for messages.
+    """
+
+    request: Request
+    read: Callable[[bytes], T]
+    model: str | None = None
+    batch: Batch = field(default_factory=Batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """What was wanted."""
+
+    value: T
+
+
+class Sender:
+    """The connections of one process, and what its calls share.
+
+    Args:
+        settings: The scorer's.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._policy = Policy(settings.max_retries, polls=settings.address.nvidia)
+        self._budget = Budget()
+        self._places = Places(settings.max_concurrency)
+        self.asking = Places(1)
+        self.clients = Clients(
+            ClientSettings(
+                key=settings.key if settings.keyed else None,
+                headers=settings.headers,
+                verify=settings.verify,
+                transport=settings.transport,
+                connections=settings.max_concurrency,
+            ),
+            dropped=self._places.give,
+        )
+
+    def ask(self, call: Call, question: Question[T]) -> T:
+        """The answer, after as many tries as it takes.
+
+        Raises:
+            NVRerankError: There is none to be had.
+        """
+        step: Turn | Answer[T] = Turn(question.request)
+        while isinstance(step, Turn):
+            call.pause(step.pause)
+            step = self._after(call, question, step, self.send(call, step.request))
+        return step.value
+
+    async def aask(self, call: Call, question: Question[T]) -> T:
+        """As `ask`, in a task."""
+        step: Turn | Answer[T] = Turn(question.request)
+        while isinstance(step, Turn):
+            await call.apause(step.pause)
+            step = self._after(call, question, step, await self.asend(call, step.request))
+        return step.value
+
+    def send(self, call: Call, request: Request) -> Outcome:
+        """Sends a request once, as soon as there is a place."""
+        if call.stopped or not self._places.take(call.remaining()):
+            return _LATE
+        watch = call.watch()
+        try:
+            return self.clients.send(request, watch)
+        finally:
+            call.unwatch(watch)
+            self._places.give()
+
+    async def asend(self, call: Call, request: Request) -> Outcome:
+        """As `send`, in a task."""
+        if not await self._places.atake(call.remaining()):
+            return _LATE
+        return await self.clients.asend(request, Watch(call.ends), self._places.give)
+
+    def error(self, call: Call, outcome: Outcome = _LATE) -> NVRerankError:
+        """The error of a request outside the loops, or of a call that is too late to send any."""
+        return problem(outcome, self._about(call, None, Batch(), tries=1))
+
+    def _after(self, call: Call, question: Question[T], turn: Turn, outcome: Outcome) -> Turn | Answer[T]:
+        _note(question, turn, outcome)
+        about = self._about(call, question.model, question.batch, tries=turn.tries)
+        if isinstance(outcome, Reply) and outcome.status == _OK:
+            self._budget.put_back()
+            return Answer(_read(question, outcome, about))
+        following = self._policy.next_turn(
+            turn, outcome, remaining=call.remaining(), chance=_chance.random(), now=about.now
+        )
+        if following and (following.tries == turn.tries or self._budget.take()):
+            return following
+        raise problem(outcome, replace(about, held_back=following is not None))
+
+    def _about(self, call: Call, model: str | None, batch: Batch, *, tries: int) -> Circumstances:
+        settings = self._settings
+        return Circumstances(
+            address=settings.address,
+            model=model,
+            timeout=call.timeout,
+            tries=tries,
+            keyed=settings.keyed,
+            keyless=bool(settings.key) and not settings.keyed,
+            held=(settings.key, settings.headers),
+            texts=(call.query, *batch.passages),
+            positions=batch.positions,
+            held_back=False,
+            now=time.time(),
+        )
+
+
+def _read(question: Question[T], reply: Reply, about: Circumstances) -> T:
+    try:
+        return question.read(reply.body)
+    except BadResponseError as error:
+        raise bad_response(error, reply, about) from None
+
+
+def _note(question: Question[T], turn: Turn, outcome: Outcome) -> None:
+    """Sizes, status and tries: no address, text or key."""
+    _log.debug(
+        "%s %d passages in %d bytes, try %d: %s",
+        question.request.method,
+        len(question.batch.positions),
+        len(question.request.body or b""),
+        turn.tries,
+        outcome.status if isinstance(outcome, Reply) else outcome.kind,
+    )

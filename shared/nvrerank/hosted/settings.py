@@ -1,0 +1,176 @@
+"""What a HostedScorer was told, checked. Pure but for a look whether a file exists."""
+
+from __future__ import annotations
+
+import math
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from nvrerank import models
+from nvrerank.errors import MissingKeyError
+
+from .address import Address, find_address, hosted_id, key_goes
+from .key import ExtraHeaders, Key
+from .messages import Truncate
+
+_MOST_PASSAGES = 512
+_LONGEST_NAME = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a scorer works.
+
+    Attributes:
+        address: Where.
+        model: The model that requests name; None: whatever the server has.
+        key: The key; it goes along with requests if `keyed`.
+        keyed: Whether it does.
+        headers: The caller's own.
+        timeout: Seconds a call may take.
+        max_retries: Tries after the first.
+        max_concurrency: Requests at once.
+        batch: Passages a request.
+        truncate: What the server does with a passage that is too long; None: as it likes.
+        verify: What TLS trusts.
+        transport: The caller's own httpx transport.
+    """
+
+    address: Address
+    model: str | None
+    key: Key
+    keyed: bool
+    headers: ExtraHeaders
+    timeout: float
+    max_retries: int
+    max_concurrency: int
+    batch: int
+    truncate: Truncate | None
+    verify: bool | str | Path | ssl.SSLContext
+    transport: object | None
+
+
+def checked_settings(
+    model: str | None,
+    *,
+    base_url: str | None,
+    key: Key,
+    headers: ExtraHeaders,
+    protocol: str | None,
+    timeout: float,
+    max_retries: int,
+    max_concurrency: int,
+    max_batch_size: int | None,
+    truncate: Truncate | None,
+    verify: bool | str | Path | ssl.SSLContext,
+    transport: object | None,
+    send_key_over_http: bool,
+) -> Settings:
+    """Checks everything that can be checked without a connection.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument is out of range, malformed, or at odds with another.
+        MissingKeyError: NVIDIA's host wants a key and there is none.
+    """
+    model = _checked_model(model)
+    address = find_address(model, base_url, protocol)
+    return Settings(
+        address=address,
+        model=_named(model, address, base_url),
+        key=key,
+        keyed=_keyed(address, key, headers.checked(), send_key_over_http=send_key_over_http),
+        headers=headers,
+        timeout=_seconds(timeout),
+        max_retries=_integer("max_retries", max_retries, least=0),
+        max_concurrency=_integer("max_concurrency", max_concurrency, least=1),
+        batch=_batch(max_batch_size, address, model),
+        truncate=_checked_truncate(truncate),
+        verify=_checked_verify(verify),
+        transport=_checked_transport(transport),
+    )
+
+
+def _checked_model(model: str | None) -> str | None:
+    if model is None:
+        return None
+    if not isinstance(model, str):
+        raise TypeError(f"model must be a str or None, not {type(model).__name__}")
+    name = model.strip()
+    if not name.isprintable() or not 1 <= len(name) <= _LONGEST_NAME:
+        raise ValueError(f"model must be a name of 1 to {_LONGEST_NAME} printable characters, or None")
+    return name
+
+
+def _named(model: str | None, address: Address, base_url: str | None) -> str | None:
+    """The name that requests carry."""
+    if not address.nvidia or address.protocol.name != "nim":
+        return model
+    if model is None and address != find_address(None, None, None):
+        raise ValueError(f"name the model that {base_url} serves: model=...")
+    return hosted_id(model)
+
+
+def _keyed(address: Address, key: Key, headers: ExtraHeaders, *, send_key_over_http: bool) -> bool:
+    if key.explicit and headers.authorize:
+        raise ValueError("both api_key and headers authorize: leave one of them out")
+    if headers.authorize or key.lost:
+        return False
+    if key.explicit:
+        key.checked()
+    if address.nvidia and not key:
+        raise MissingKeyError(
+            f"{address.host} wants a key (they begin with nvapi-): set NVIDIA_API_KEY or pass api_key="
+        )
+    goes = bool(key) and key_goes(address, explicit=key.explicit, send_key_over_http=send_key_over_http)
+    return goes and bool(key.checked())
+
+
+def _seconds(timeout: float) -> float:
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float):
+        raise TypeError(f"timeout must be seconds, not {type(timeout).__name__}")
+    if not 0 < timeout < math.inf:
+        raise ValueError(f"timeout must be more than 0 seconds and finite, not {timeout}")
+    return float(timeout)
+
+
+def _integer(name: str, value: int, *, least: int, most: int | None = None) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    if value < least or (most is not None and value > most):
+        limits = f"{least} or more" if most is None else f"{least} to {most}"
+        raise ValueError(f"{name} must be {limits}, not {value}")
+    return value
+
+
+def _batch(size: int | None, address: Address, model: str | None) -> int:
+    if size is None:
+        return address.protocol.batch
+    known = models.find(model) if model else None
+    return _integer("max_batch_size", size, least=1, most=known.max_passages if known else _MOST_PASSAGES)
+
+
+def _checked_truncate(truncate: Truncate | None) -> Truncate | None:
+    if truncate is not None and truncate not in get_args(Truncate):
+        raise ValueError(f"truncate must be 'NONE', 'END' or None, not {truncate!r}")
+    return truncate
+
+
+def _checked_verify(verify: bool | str | Path | ssl.SSLContext) -> bool | str | Path | ssl.SSLContext:  # noqa: FBT001
+    if not isinstance(verify, bool | str | Path | ssl.SSLContext):
+        raise TypeError(f"verify must be a bool, a path or an SSLContext, not {type(verify).__name__}")
+    if isinstance(verify, str | Path) and not Path(verify).exists():
+        raise ValueError(f"verify names {str(verify)!r}, which is not there")
+    return verify
+
+
+def _checked_transport(transport: object | None) -> object | None:
+    if (
+        transport is None
+        or hasattr(transport, "handle_request")
+        or hasattr(transport, "handle_async_request")
+    ):
+        return transport
+    raise TypeError(f"transport must be an httpx transport, not {type(transport).__name__}")
