@@ -36,6 +36,7 @@ _HEADERS = {
     "Content-Type": "application/json",
     "User-Agent": "nvrerank",
 }
+_TRUSTS_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _UNASKED = Failure("broken", "an answer that nobody asked for was on the connection")
 
 
@@ -49,6 +50,7 @@ class ClientSettings:
         verify: True, False, a file or folder of certificates, or a context.
         transport: The caller's own httpx transport; None: the network.
         connections: How many idle ones are kept.
+        tls: Whether it can be needed: what is trusted takes long to load.
     """
 
     key: Key | None
@@ -56,6 +58,7 @@ class ClientSettings:
     verify: bool | str | Path | ssl.SSLContext
     transport: object | None
     connections: int
+    tls: bool
 
 
 class Clients:
@@ -229,7 +232,7 @@ class Clients:
     def _ssl_context(self) -> ssl.SSLContext:
         with self._lock:
             if self._context is None:
-                self._context = make_context(self._settings.verify)
+                self._context = make_context(self._settings.verify) if self._settings.tls else _TRUSTS_NOBODY
             return self._context
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
+from urllib.request import getproxies
 
 from nvrerank.errors import BadResponseError, NVRerankError
 
@@ -72,6 +73,7 @@ class Sender:
                 verify=settings.verify,
                 transport=settings.transport,
                 connections=settings.max_concurrency,
+                tls=settings.address.endpoint.startswith("https:") or bool(getproxies()),
             ),
             dropped=self._places.give,
         )
