@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import json
 from collections.abc import Awaitable, Callable
@@ -30,7 +31,10 @@ def rank(delay: float = 0.0) -> Step:
 
     async def step(wire: Wire, seen: Seen) -> None:
         if delay:
-            await asyncio.sleep(delay)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await wire.reader.read(1)
+                    return wire.close()  # nobody waits any more
         await wire.reply(200, ranking(seen))
 
     return step

@@ -148,7 +148,9 @@ def test_of_a_long_error_only_the_beginning_is_read(nim, hosted, score):
 def test_a_redirect_is_an_error_that_names_its_target(nim, hosted, score):
     target = nim()
     server = nim(default=steps.answer(307, b"", location=f"{target.url}/ranking?key=secret"))
-    with pytest.raises(RequestRejectedError, match=f"redirects to http://{target.host}/v1/ranking;") as caught:
+    with pytest.raises(
+        RequestRejectedError, match=f"redirects to http://{target.host}/v1/ranking;"
+    ) as caught:
         score(hosted(server, api_key="nvapi-mine"), "q", PASSAGES)
     assert (caught.value.status, target.accepted, len(server.seen)) == (307, 0, 1)
     assert "secret" not in str(caught.value)

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import httpx
 
@@ -90,7 +90,7 @@ class Clients:
                     response.extensions["network_stream"].close()
                     return _UNASKED
                 body = _body_of(response)
-                for chunk in response.iter_raw():
+                for chunk in _chunks(response):
                     if watch.remaining() <= 0:
                         return Failure("late", "")
                     if not body.add(chunk):
@@ -280,7 +280,7 @@ async def _exchange(client: httpx.AsyncClient, request: Request, watch: Watch) -
                     await response.extensions["network_stream"].aclose()
                     return _UNASKED
                 body = _body_of(response)
-                async with contextlib.aclosing(_chunks(response)) as chunks:
+                async with contextlib.aclosing(_achunks(response)) as chunks:
                     async for chunk in chunks:
                         if not body.add(chunk):
                             break
@@ -291,8 +291,18 @@ async def _exchange(client: httpx.AsyncClient, request: Request, watch: Watch) -
         return _failure(error)
 
 
-def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    return cast("AsyncGenerator[bytes, None]", response.aiter_raw())
+def _chunks(response: httpx.Response) -> Iterator[bytes]:
+    """The body as it comes off the wire, or whole from a transport that has read it already."""
+    return iter([response.content]) if response.is_stream_consumed else response.iter_raw()
+
+
+async def _achunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """As `_chunks`."""
+    if response.is_stream_consumed:
+        yield response.content
+        return
+    async for chunk in response.aiter_raw():
+        yield chunk
 
 
 def _settle(task: asyncio.Task[Outcome], done: Callable[[], None]) -> None:
@@ -308,7 +318,8 @@ def _unasked(response: httpx.Response) -> bool:
 
 
 def _body_of(response: httpx.Response) -> Body:
-    return Body(response.headers.get("content-encoding", ""), ok=response.status_code == _OK)
+    encoding = "" if response.is_stream_consumed else response.headers.get("content-encoding", "")
+    return Body(encoding, ok=response.status_code == _OK)
 
 
 def _reply(response: httpx.Response, body: Body) -> Reply:

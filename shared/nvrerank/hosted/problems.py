@@ -46,6 +46,7 @@ class Circumstances:
         model: The model it named.
         timeout: The call's deadline in seconds.
         tries: How often it was sent.
+        polls: How often its answer was asked for.
         keyed: Whether a key went along.
         keyless: Whether a key was at hand and kept back.
         held: What holds the secrets, which are never to be shown.
@@ -59,6 +60,7 @@ class Circumstances:
     model: str | None
     timeout: float
     tries: int
+    polls: int
     keyed: bool
     keyless: bool
     held: Sequence[Key | ExtraHeaders]
@@ -127,6 +129,13 @@ def _of_failure(failure: Failure, about: Circumstances) -> NVRerankError:
     )
 
 
+def _late(about: Circumstances) -> NVRerankError:
+    return DeadlineExceededError(
+        f"no answer from {about.address.host} within timeout={about.timeout:g} s: raise timeout=, or send less",
+        tries=about.tries,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class _Refusal:
     """A reply that is no answer, and its beginning of a message."""
@@ -143,6 +152,11 @@ def _of_reply(reply: Reply, about: Circumstances) -> NVRerankError:
     refusal = _Refusal(reply, about, reason, because)
     kind = _BY_STATUS.get(reply.status) or _BY_HUNDRED.get(reply.status // 100, _unexpected)
     return kind(refusal)
+
+
+def _accepted(refusal: _Refusal) -> NVRerankError:
+    """A 202: still polled when the deadline came, or nothing to poll."""
+    return _late(refusal.about) if refusal.about.polls else _unexpected(refusal)
 
 
 def _unexpected(refusal: _Refusal) -> NVRerankError:
@@ -223,6 +237,7 @@ def _rejected(refusal: _Refusal) -> NVRerankError:
 
 
 _BY_STATUS: dict[int, Callable[[_Refusal], NVRerankError]] = {
+    HTTPStatus.ACCEPTED: _accepted,
     HTTPStatus.UNAUTHORIZED: _unauthorized,
     HTTPStatus.PAYMENT_REQUIRED: _unauthorized,
     HTTPStatus.FORBIDDEN: _unauthorized,

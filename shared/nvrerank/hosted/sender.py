@@ -117,11 +117,11 @@ class Sender:
 
     def error(self, call: Call, outcome: Outcome = _LATE) -> NVRerankError:
         """The error of a request outside the loops, or of a call that is too late to send any."""
-        return problem(outcome, self._about(call, None, Batch(), tries=1))
+        return problem(outcome, self._about(call, Question(Request(""), bytes), Turn(Request(""))))
 
     def _after(self, call: Call, question: Question[T], turn: Turn, outcome: Outcome) -> Turn | Answer[T]:
         _note(question, turn, outcome)
-        about = self._about(call, question.model, question.batch, tries=turn.tries)
+        about = self._about(call, question, turn)
         if isinstance(outcome, Reply) and outcome.status == _OK:
             self._budget.put_back()
             return Answer(_read(question, outcome, about))
@@ -132,13 +132,14 @@ class Sender:
             return following
         raise problem(outcome, replace(about, held_back=following is not None))
 
-    def _about(self, call: Call, model: str | None, batch: Batch, *, tries: int) -> Circumstances:
-        settings = self._settings
+    def _about(self, call: Call, question: Question[T], turn: Turn) -> Circumstances:
+        settings, batch = self._settings, question.batch
         return Circumstances(
             address=settings.address,
-            model=model,
+            model=question.model,
             timeout=call.timeout,
-            tries=tries,
+            tries=turn.tries,
+            polls=turn.polls,
             keyed=settings.keyed,
             keyless=bool(settings.key) and not settings.keyed,
             held=(settings.key, settings.headers),
