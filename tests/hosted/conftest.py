@@ -12,8 +12,6 @@ import pytest
 from fake_nim import FakeNIM, Step
 from nvrerank import HostedScorer
 
-KEY = "nvapi-0123456789abcdefghij"
-
 
 @pytest.fixture(autouse=True)
 def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:

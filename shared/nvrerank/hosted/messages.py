@@ -52,7 +52,7 @@ class Failure:
     """
 
     kind: Literal["broken", "late", "tls", "garbled", "invalid"]
-    words: str
+    words: str = field(repr=False)  # it may quote the server, who may quote the key
 
 
 Outcome = Reply | Failure

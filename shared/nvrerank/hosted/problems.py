@@ -77,6 +77,11 @@ class Circumstances:
         """Why the server refused, in its words, safe to show."""
         return reason_of(reply.body, secrets=self._secrets(), texts=self.texts)
 
+    def request_id_of(self, reply: Reply) -> str | None:
+        """The server's name for the request, if it is safe to show."""
+        name = printable(reply.headers.get("nvcf-reqid") or reply.headers.get("x-request-id"))
+        return name if name and self.clean(name) == name else None
+
     def _secrets(self) -> list[str]:
         return [secret for one in self.held for secret in one.secrets()]
 
@@ -97,7 +102,7 @@ def bad_response(error: BadResponseError, reply: Reply, about: Circumstances) ->
 
 def _with_facts(error: NVRerankError, reply: Reply, about: Circumstances) -> NVRerankError:
     error.status = reply.status
-    error.request_id = printable(reply.headers.get("nvcf-reqid") or reply.headers.get("x-request-id"))
+    error.request_id = about.request_id_of(reply)
     error.tries = about.tries
     error.retry_after = retry_after(reply, about.now)
     return error

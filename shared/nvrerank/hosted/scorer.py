@@ -223,6 +223,8 @@ class HostedScorer(Scorer):
         return _restored, (type(self), self._arguments, headers, key_from)
 
     def __repr__(self) -> str:
+        if not hasattr(self, "_model"):
+            return f"{type(self).__name__}(?)"  # in a traceback of the constructor
         address = self._settings.address
         kind, protocol = type(self).__name__, address.protocol.name
         return f"{kind}({self._model!r}, url={address.endpoint!r}, protocol={protocol!r})"

@@ -154,7 +154,8 @@ def _read(question: Question[T], reply: Reply, about: Circumstances) -> T:
     try:
         return question.read(reply.body)
     except BadResponseError as error:
-        raise bad_response(error, reply, about) from None
+        refused = error.with_traceback(None)  # the reader's frames hold what the server wrote
+    raise bad_response(refused, reply, about)
 
 
 def _note(question: Question[T], turn: Turn, outcome: Outcome) -> None:
