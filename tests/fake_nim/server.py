@@ -1,4 +1,4 @@
-"""The server: raw HTTP/1.1 on asyncio streams, in a thread of its own, so that every byte is ours to spoil."""
+"""The server: raw HTTP/1.1 on asyncio streams in a thread of its own: every byte is ours to spoil."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from .steps import Step
+
+
+_TLS_HELLO = b"\x16"
 
 
 def truth(query: str, passage: str) -> float:
@@ -80,6 +83,12 @@ def response(status: int, body: bytes | object, **headers: str) -> bytes:
     named |= {name.replace("_", "-"): value for name, value in headers.items()}
     lines = [f"HTTP/1.1 {status} X", *(f"{name}: {value}" for name, value in named.items()), "", ""]
     return "\r\n".join(lines).encode("latin-1") + data
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(1 << 16):
+        writer.write(data)
+        await writer.drain()
 
 
 class FakeNIM:
@@ -175,11 +184,30 @@ class FakeNIM:
 
     async def _converse(self, wire: Wire) -> None:
         while wire.open:
-            seen = Seen((await wire.reader.readuntil(b"\r\n\r\n"))[:-4])
-            if seen.method == "GET":
+            first = await wire.reader.readexactly(1)
+            if first == _TLS_HELLO:
+                await wire.reply(400, b"The plain HTTP request was expected")
+                return
+            seen = Seen((first + await wire.reader.readuntil(b"\r\n\r\n"))[:-4])
+            if seen.method == "CONNECT":
+                await self._tunnel(wire, seen)
+            elif seen.method == "GET":
                 await self._look_up(wire, seen)
             else:
                 await self._rank(wire, seen)
+
+    async def _tunnel(self, wire: Wire, seen: Seen) -> None:
+        """Is a proxy: passes bytes on, wherever they were to go, to the port that was asked for."""
+        self.asked.append(seen.path)
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(seen.path.rpartition(":")[2]))
+        await wire.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        back = asyncio.create_task(_pump(reader, wire.writer))
+        try:
+            await _pump(wire.reader, writer)
+        finally:
+            back.cancel()
+            writer.close()
+            wire.close()
 
     async def _look_up(self, wire: Wire, seen: Seen) -> None:
         self.asked.append(seen.path)

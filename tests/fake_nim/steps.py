@@ -34,7 +34,8 @@ def rank(delay: float = 0.0) -> Step:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await wire.reader.read(1)
-                    return wire.close()  # nobody waits any more
+                    wire.close()  # nobody waits any more
+                    return
         await wire.reply(200, ranking(seen))
 
     return step
@@ -136,14 +137,14 @@ async def stale(wire: Wire, seen: Seen) -> None:
 
 async def twice(wire: Wire, seen: Seen) -> None:
     """The right answer, and in the same segment another that nobody asked for."""
-    query, passages = seen.pair
+    _, passages = seen.pair
     wrong = {"rankings": [{"index": index, "logit": 99.0} for index in range(len(passages))]}
     await wire.send(response(200, ranking(seen)) + response(200, wrong))
 
 
 async def twice_late(wire: Wire, seen: Seen) -> None:
     """The right answer, and a little later another that nobody asked for."""
-    query, passages = seen.pair
+    _, passages = seen.pair
     wrong = {"rankings": [{"index": index, "logit": 99.0} for index in range(len(passages))]}
     await wire.reply(200, ranking(seen))
     await asyncio.sleep(0.02)

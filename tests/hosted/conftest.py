@@ -8,8 +8,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
-
 from fake_nim import FakeNIM, Step
+
 from nvrerank import HostedScorer
 
 

@@ -10,8 +10,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
 from fake_nim import steps, truth
+
 from nvrerank import ServiceUnavailableError
 
 PASSAGES = ["a", "b", "c"]
@@ -31,7 +31,9 @@ def test_threads_share_a_scorer(nim, hosted):
     scorer = hosted(server, max_concurrency=8)
     with ThreadPoolExecutor(64) as threads:
         queries = [f"q{number}" for number in range(192)]
-        assert list(threads.map(lambda query: scorer.score(query, PASSAGES), queries)) == list(map(right, queries))
+        assert list(threads.map(lambda query: scorer.score(query, PASSAGES), queries)) == list(
+            map(right, queries)
+        )
     assert server.most_in_flight <= 8
     assert server.accepted <= 8
 
@@ -75,7 +77,9 @@ def test_event_loops_one_after_another_and_at_once(nim, hosted):
 
     async def some(first):
         queries = [f"q{first + number}" for number in range(6)]
-        assert await asyncio.gather(*(scorer.ascore(query, PASSAGES) for query in queries)) == list(map(right, queries))
+        assert await asyncio.gather(*(scorer.ascore(query, PASSAGES) for query in queries)) == list(
+            map(right, queries)
+        )
 
     for first in range(3):
         asyncio.run(some(first))
@@ -86,7 +90,9 @@ def test_event_loops_one_after_another_and_at_once(nim, hosted):
     assert server.idle()
 
 
-@pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")  # asyncio's own, of the loop left open
+@pytest.mark.filterwarnings(
+    "ignore:unclosed transport:ResourceWarning"
+)  # asyncio's own, of the loop left open
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_loop_that_was_just_closed_is_let_go_at_the_next_use(nim, hosted):
     server = nim()
@@ -201,7 +207,9 @@ def test_an_interrupt_ends_a_call_in_threads(nim, hosted):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # of forking with threads, which is the point
+@pytest.mark.filterwarnings(
+    "ignore:This process:DeprecationWarning"
+)  # of forking with threads, which is the point
 def test_a_forked_child_opens_connections_of_its_own(nim, hosted):
     server = nim()
     scorer = hosted(server)
@@ -218,7 +226,7 @@ def test_a_forked_child_opens_connections_of_its_own(nim, hosted):
         if pid == 0:
             try:
                 os._exit(0 if child() else 1)
-            except BaseException:
+            except BaseException:  # noqa: BLE001 (the child must not become a second test run)
                 os._exit(2)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         assert scorer.score("parent", PASSAGES) == right("parent")
@@ -254,7 +262,12 @@ def test_a_fork_in_the_middle_of_calls_disturbs_neither_side(nim, hosted):
 
 
 def test_faults_under_load_lose_and_mix_up_nothing(nim, hosted, score):
-    faults = [steps.answer(503, b"", retry_after_ms="5"), steps.reset_at_once, steps.cut_short(0.5), steps.cut_chunk]
+    faults = [
+        steps.answer(503, b"", retry_after_ms="5"),
+        steps.reset_at_once,
+        steps.cut_short(0.5),
+        steps.cut_chunk,
+    ]
     server = nim(*[faults[number % 4] if number % 5 == 0 else steps.rank() for number in range(150)])
     scorer = hosted(server, max_batch_size=1, max_concurrency=8, max_retries=6)
     passages = [f"passage {number}" for number in range(100)]

@@ -5,7 +5,6 @@ import ssl
 import httpx
 import pytest
 
-
 from nvrerank import HostedScorer, MissingKeyError
 from nvrerank.hosted.address import DEFAULT_MODEL
 

@@ -4,8 +4,8 @@ import pickle
 
 import httpx
 import pytest
-
 from fake_nim import steps
+
 from nvrerank import (
     AuthenticationError,
     BadResponseError,
@@ -155,7 +155,7 @@ def test_an_answer_that_is_not_there_yet_is_polled_with_the_key(hosted, score):
 def test_polling_ends_at_the_deadline(hosted, score):
     answer = httpx.MockTransport(lambda request: httpx.Response(202, headers={"NVCF-REQID": "id-7"}))
     scorer = hosted(model=SUCCESSOR, api_key=KEY, transport=answer, timeout=0.5)
-    with pytest.raises(DeadlineExceededError, match="timeout=0.5 s"):
+    with pytest.raises(DeadlineExceededError, match=r"timeout=0\.5 s"):
         score(scorer, "q", ["passage"])
 
 

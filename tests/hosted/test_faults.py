@@ -1,11 +1,11 @@
-"""What may go wrong on the wire, byte by byte: tried again where that may help, never mistaken for an answer."""
+"""What may go wrong on the wire, byte by byte: tried again where that helps, never taken for an answer."""
 
 import asyncio
 import time
 
 import pytest
-
 from fake_nim import FakeNIM, steps, truth
+
 from nvrerank import (
     BadResponseError,
     DeadlineExceededError,
@@ -75,13 +75,14 @@ def test_a_refused_connection_is_tried_again_and_then_reported(hosted, score):
     with FakeNIM() as server:
         url = server.url
     scorer = hosted(model="m", base_url=url, max_retries=2)
-    with pytest.raises(ServiceUnavailableError, match="can't be reached.* after 3 tries") as caught:
+    with pytest.raises(ServiceUnavailableError, match=r"can't be reached.* after 3 tries") as caught:
         score(scorer, "q", PASSAGES)
     assert caught.value.tries == 3
 
 
 def test_the_last_try_tells_what_happened(nim, hosted, score):
-    server = nim(default=steps.answer(503, {"detail": "queue is full"}, x_request_id="r-1"))
+    said = {"detail": "queue is full"}
+    server = nim(default=steps.answer(503, said, x_request_id="r-1", retry_after_ms="1"))
     with pytest.raises(ServiceUnavailableError, match="503: queue is full after 4 tries") as caught:
         score(hosted(server), "q", PASSAGES)
     error = caught.value

@@ -9,9 +9,8 @@ import traceback
 
 import httpx
 import pytest
-
-
 from fake_nim import steps
+
 from nvrerank import HostedScorer, MissingKeyError, NVRerankError
 
 KEY = "nvapi-0123456789abcdefghij"
@@ -87,7 +86,9 @@ def test_no_error_or_log_shows_the_key_or_a_text(nim, hosted, score, caplog, ste
     ours = "\n".join(record.getMessage() for record in caplog.records if record.name == "nvrerank")
     assert ours.startswith("POST 1 passages in ")
     assert not any(word in ours for word in (KEY, "treaty", "127.0.0.1"))
-    assert not any(KEY in record.getMessage() for record in caplog.records if "response" not in record.getMessage())
+    assert not any(
+        KEY in record.getMessage() for record in caplog.records if "response" not in record.getMessage()
+    )
 
 
 def test_a_cancelled_call_shows_no_key(nim, hosted):
@@ -103,7 +104,9 @@ def test_a_cancelled_call_shows_no_key(nim, hosted):
 
 
 def test_no_repr_of_anything_that_is_held_shows_the_key(hosted):
-    scorer = hosted(model="m", base_url="http://127.0.0.1:1/v1", api_key=KEY, headers={"x-api-key": "s3cret-value"})
+    scorer = hosted(
+        model="m", base_url="http://127.0.0.1:1/v1", api_key=KEY, headers={"x-api-key": "s3cret-value"}
+    )
     for thing in (scorer, vars(scorer), *vars(scorer).values(), *gc.get_referents(scorer)):
         assert KEY not in repr(thing)
         assert "s3cret" not in repr(thing)

@@ -90,10 +90,12 @@ BAD_BODIES = {
     "an object in place of the list": b'{"rankings": {"0": 1.0}, "results": {"0": 1.0}}',
     "no UTF-8": b'{"rankings": [{"index": 0, "logit": 1.0}], "x": "\xff"}',
     "UTF-16": '{"rankings": [{"index": 0, "logit": 1.0}]}'.encode("utf-16"),
-    "1e999": b'{"rankings": [{"index": 0, "logit": 1e999}], "results": [{"index": 0, "relevance_score": 1e999}]}',
+    "1e999": b'{"rankings": [{"index": 0, "logit": 1e999}],'
+    b' "results": [{"index": 0, "relevance_score": 1e999}]}',
     "a key twice": b'{"rankings": [{"index": 0, "logit": 1, "logit": 2}],'
     b' "results": [{"index": 0, "relevance_score": 1, "index": 0}]}',
-    "the list twice": b'{"rankings": [{"index": 0, "logit": 1}], "rankings": [], "results": [], "results": []}',
+    "the list twice": b'{"rankings": [{"index": 0, "logit": 1}], "rankings": [],'
+    b' "results": [], "results": []}',
     "deep": b'{"rankings": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "deep objects": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
     "a very long integer": b'{"rankings": [{"index": 0, "logit": ' + b"9" * 10_000 + b"}]}",

@@ -2,8 +2,8 @@
 
 import httpx
 import pytest
-
 from fake_nim import steps, truth
+
 from nvrerank import RequestRejectedError, arerank, rerank
 from nvrerank.hosted import Usage
 
@@ -26,7 +26,12 @@ BODIES = {
         "passages": [{"text": "ä\u2028\x00"}, {"text": "b"}],
         "truncate": "END",
     },
-    "cohere": {"model": "fake/reranker", "query": "q", "documents": ["ä\u2028\x00", "b"], "use_activation": False},
+    "cohere": {
+        "model": "fake/reranker",
+        "query": "q",
+        "documents": ["ä\u2028\x00", "b"],
+        "use_activation": False,
+    },
     "tei": {
         "query": "q",
         "texts": ["ä\u2028\x00", "b"],
@@ -150,7 +155,9 @@ async def test_asynchronous_calls_share_connections(nim, hosted):
 
 def test_several_requests_are_under_way_at_once_and_no_more_than_allowed(nim, hosted, score):
     server = nim(default=steps.rank(0.05))
-    assert score(hosted(server, max_batch_size=5, max_concurrency=4), "q", PASSAGES) == expected("q", PASSAGES)
+    assert score(hosted(server, max_batch_size=5, max_concurrency=4), "q", PASSAGES) == expected(
+        "q", PASSAGES
+    )
     assert server.most_in_flight == 4
 
 

@@ -136,7 +136,7 @@ def _of_failure(failure: Failure, about: Circumstances) -> NVRerankError:
 
 def _late(about: Circumstances) -> NVRerankError:
     return DeadlineExceededError(
-        f"no answer from {about.address.host} within timeout={about.timeout:g} s: raise timeout=, or send less",
+        f"no answer from {about.address.host} within timeout={about.timeout:g} s: raise it, or send less",
         tries=about.tries,
     )
 

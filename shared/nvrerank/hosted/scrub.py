@@ -78,7 +78,7 @@ def _without_echoes(said: str, texts: Sequence[str]) -> str:
             said = re.sub(rf"(?<!\w){re.escape(text)}(?!\w)", "[text]", said)
     everything = "\n".join(texts)
     start = 0
-    while start + _BLOCK <= len(said):
+    while start + _BLOCK <= len(said) and start < MOST:  # what comes after is cut off
         echo = _echo_around(said, start, everything)
         if echo is None:
             start += _BLOCK
