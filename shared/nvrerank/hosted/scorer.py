@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import ssl
-import threading
-import warnings
 import weakref
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
 
-from nvrerank import models
-from nvrerank.errors import MissingKeyError, RequestRejectedError
+from nvrerank.errors import MissingKeyError
 from nvrerank.scorer import Scorer
 from nvrerank.texts import clean_call
 
 from .call import Batch, Call
+from .forks import PerProcess
 from .key import ExtraHeaders, Key
-from .messages import Failure, Outcome, Request, Scores, Truncate, Usage
+from .messages import Request, Scores, Truncate, Usage
 from .plan import plan
 from .sender import Question, Sender
+from .served import Served
 from .settings import checked_settings
+from .workers import in_tasks, in_threads
 
 _CALLS_REMEMBERED = 100
 
@@ -98,24 +94,22 @@ class HostedScorer(Scorer):
             "transport": transport,
             "send_key_over_http": send_key_over_http,
         }
-        self._settings = checked_settings(key=key, headers=extra, **self._arguments)
-        self._model = self._settings.model
+        self._settings = settings = checked_settings(key=key, headers=extra, **self._arguments)
+        self._served = Served(settings)
         self._usage: deque[Usage] = deque(maxlen=_CALLS_REMEMBERED)
-        self._lock = threading.Lock()
         self._closed = False
-        self._senders: dict[int, Sender] = {}
-        weakref.finalize(self, _close_this_process, self._senders)
+        self._senders = PerProcess(partial(Sender, settings))
+        weakref.finalize(self, _close, self._senders)
 
     @property
     def name(self) -> str:
         """The model's name; "HostedScorer" until a server has been asked for its model."""
-        return self._model or type(self).__name__
+        return self._served.model or type(self).__name__
 
     @property
     def usage(self) -> tuple[Usage, ...]:
         """What the last calls cost, at most 100, the latest last."""
-        with self._lock:
-            return tuple(self._usage)
+        return tuple(self._usage)
 
     def score(self, query: str, passages: Sequence[str]) -> list[float]:
         """Scores passages; see `Scorer.score`.
@@ -130,12 +124,9 @@ class HostedScorer(Scorer):
         query, texts = clean_call(query, passages)
         if not texts:
             return []
-        call, width = self._open(query, texts)
-        work = partial(self._work, call, self._served(call))
-        if width == 1:
-            work()
-        else:
-            _in_threads(call, work, width)
+        sender, call, width = self._opened(query, texts)
+        model = self._served.find(call, sender)
+        in_threads(call, lambda batch: sender.ask(call, self._question(call, model, batch)), width)
         return self._finish(call)
 
     async def ascore(self, query: str, passages: Sequence[str]) -> list[float]:
@@ -143,25 +134,18 @@ class HostedScorer(Scorer):
         query, texts = clean_call(query, passages)
         if not texts:
             return []
-        call, width = self._open(query, texts)
-        work = partial(self._awork, call, await self._aserved(call))
-        if width == 1:
-            await work()
-        else:
-            await _in_tasks(work, width)
+        sender, call, width = self._opened(query, texts)
+        model = await self._served.afind(call, sender)
+        await in_tasks(call, lambda batch: sender.aask(call, self._question(call, model, batch)), width)
         return self._finish(call)
 
     def models(self) -> list[str]:
         """Ids of the models served, base models before LoRA adapters; of NVIDIA's host those we know."""
-        if self._settings.address.nvidia:
-            return _hosted_models()
-        return self._sender.ask(Call(self._settings.timeout), self._models_question())
+        return self._served.models(self._sender)
 
     async def amodels(self) -> list[str]:
         """As `models`, without blocking the event loop."""
-        if self._settings.address.nvidia:
-            return _hosted_models()
-        return await self._sender.aask(Call(self._settings.timeout), self._models_question())
+        return await self._served.amodels(self._sender)
 
     def ready(self) -> bool:
         """Whether a server of your own says that it is ready; asked once, without trying again.
@@ -170,13 +154,11 @@ class HostedScorer(Scorer):
             ValueError: It is NVIDIA's host, which does not tell.
             ServiceUnavailableError: Its certificate is not trusted.
         """
-        call, request = Call(self._settings.timeout), self._health_request()
-        return self._is_ready(call, self._sender.send(call, request))
+        return self._served.ready(self._sender)
 
     async def aready(self) -> bool:
         """As `ready`, without blocking the event loop."""
-        call, request = Call(self._settings.timeout), self._health_request()
-        return self._is_ready(call, await self._sender.asend(call, request))
+        return await self._served.aready(self._sender)
 
     def with_key(self, api_key: object) -> Self:
         """A scorer with the same settings and this key, a str or a SecretStr."""
@@ -188,12 +170,12 @@ class HostedScorer(Scorer):
     def close(self) -> None:
         """Closes all connections; the scorer can't be used any more."""
         self._closed = True
-        _close_this_process(self._senders)
+        _close(self._senders)
 
     async def aclose(self) -> None:
         """As `close`, from a coroutine: waits until this event loop's connections are closed."""
         self._closed = True
-        sender = self._senders.get(_forks)
+        sender = self._senders.peek()
         if sender:
             await sender.clients.aclose()
 
@@ -223,11 +205,11 @@ class HostedScorer(Scorer):
         return _restored, (type(self), self._arguments, headers, key_from)
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_model"):
+        if not hasattr(self, "_served"):
             return f"{type(self).__name__}(?)"  # in a traceback of the constructor
         address = self._settings.address
         kind, protocol = type(self).__name__, address.protocol.name
-        return f"{kind}({self._model!r}, url={address.endpoint!r}, protocol={protocol!r})"
+        return f"{kind}({self._served.model!r}, url={address.endpoint!r}, protocol={protocol!r})"
 
     @property
     def _sender(self) -> Sender:
@@ -239,31 +221,17 @@ class HostedScorer(Scorer):
                 f"this {type(self).__name__} was unpickled, and a pickle holds no key and no secret header: "
                 "use with_key(...), or make a new one"
             )
-        return self._senders.get(_forks) or self._senders.setdefault(_forks, Sender(self._settings))
+        return self._senders.get()
 
-    def _open(self, query: str, texts: Sequence[str]) -> tuple[Call, int]:
-        """A call, and how many of its requests may be under way at once."""
-        settings = self._settings
+    def _opened(self, query: str, texts: Sequence[str]) -> tuple[Sender, Call, int]:
+        """What sends, a call, and how many of its requests may be under way at once."""
+        settings, sender = self._settings, self._sender
         batches = plan(query, texts, settings.batch, strict=settings.address.nvidia)
-        return Call(settings.timeout, query, texts, batches), min(len(batches), settings.max_concurrency)
-
-    def _work(self, call: Call, model: str | None) -> None:
-        sender = self._sender
-        try:
-            for number, batch in call.batches():
-                call.answer(number, sender.ask(call, self._question(call, model, batch)))
-        except Exception as error:
-            call.fail(error)
-            raise
-
-    async def _awork(self, call: Call, model: str | None) -> None:
-        sender = self._sender
-        try:
-            for number, batch in call.batches():
-                call.answer(number, await sender.aask(call, self._question(call, model, batch)))
-        except Exception as error:
-            call.fail(error)
-            raise
+        return (
+            sender,
+            Call(settings.timeout, query, texts, batches),
+            min(len(batches), settings.max_concurrency),
+        )
 
     def _question(self, call: Call, model: str | None, batch: Batch) -> Question[Scores]:
         settings, protocol = self._settings, self._settings.address.protocol
@@ -273,86 +241,8 @@ class HostedScorer(Scorer):
 
     def _finish(self, call: Call) -> list[float]:
         scores = call.scores()
-        with self._lock:
-            self._usage.append(call.usage())
+        self._usage.append(call.usage())  # needs no lock, which a fork might find taken
         return scores
-
-    def _served(self, call: Call) -> str | None:
-        """The model to name, asked for once if nobody named it."""
-        if self._knows_model():
-            return self._model
-        sender = self._sender
-        if not sender.asking.take(call.remaining()):
-            raise sender.error(call)
-        try:
-            return self._model or self._chosen(sender.ask(call, self._models_question()))
-        finally:
-            sender.asking.give()
-
-    async def _aserved(self, call: Call) -> str | None:
-        """As `_served`, in a task."""
-        if self._knows_model():
-            return self._model
-        sender = self._sender
-        if not await sender.asking.atake(call.remaining()):
-            raise sender.error(call)
-        try:
-            return self._model or self._chosen(await sender.aask(call, self._models_question()))
-        finally:
-            sender.asking.give()
-
-    def _knows_model(self) -> bool:
-        return self._model is not None or not self._settings.address.protocol.needs_model
-
-    def _chosen(self, served: list[str]) -> str:
-        host = self._settings.address.host
-        if not served:
-            raise RequestRejectedError(f"{host} lists no model: name one, model=...")
-        self._model = served[0]
-        warnings.warn(f"no model was named: using {served[0]!r}, which {host} lists first", stacklevel=4)
-        return served[0]
-
-    def _models_question(self) -> Question[list[str]]:
-        address = self._settings.address
-        return Question(Request(address.models), address.protocol.read_models)
-
-    def _health_request(self) -> Request:
-        if self._settings.address.nvidia:
-            raise ValueError(
-                "NVIDIA's hosted API does not tell its health: ready() is for a server of your own"
-            )
-        return Request(self._settings.address.health)
-
-    def _is_ready(self, call: Call, outcome: Outcome) -> bool:
-        if isinstance(outcome, Failure) and outcome.kind == "tls":
-            raise self._sender.error(call, outcome)
-        return not isinstance(outcome, Failure) and outcome.status == HTTPStatus.OK
-
-
-def _in_threads(call: Call, work: Callable[[], None], width: int) -> None:
-    """Runs so many workers; their first error is the call's."""
-    with ThreadPoolExecutor(width, thread_name_prefix="nvrerank") as threads:
-        try:
-            wait([threads.submit(work) for _ in range(width)])
-        except BaseException:
-            call.stop()
-            raise
-
-
-async def _in_tasks(work: Callable[[], Awaitable[None]], width: int) -> None:
-    """Runs so many workers; their first error is the call's, and cancels the others."""
-
-    async def worker() -> None:
-        await work()
-
-    with contextlib.suppress(ExceptionGroup):
-        async with asyncio.TaskGroup() as group:
-            for _ in range(width):
-                group.create_task(worker())
-
-
-def _hosted_models() -> list[str]:
-    return [model.id for model in models.MODELS if model.hosted and not model.retired]
 
 
 def _restored(
@@ -365,19 +255,7 @@ def _restored(
     return kind(**arguments, headers=headers, api_key=key)
 
 
-_forks = 0  # how often this process's line was forked since the import
-
-
-def _count_fork() -> None:
-    global _forks  # noqa: PLW0603 (a process has one line)
-    _forks += 1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_count_fork)
-
-
-def _close_this_process(senders: Mapping[int, Sender]) -> None:
-    sender = senders.get(_forks)
+def _close(senders: PerProcess[Sender]) -> None:
+    sender = senders.peek()
     if sender:
         sender.clients.close()

@@ -13,8 +13,10 @@ from urllib.request import getproxies
 from nvrerank.errors import BadResponseError, NVRerankError
 
 from .call import Batch, Call
-from .clients import Clients, ClientSettings
-from .messages import Failure, Outcome, Reply, Request
+from .clients import Clients
+from .exchange import LATE
+from .making import ClientSettings
+from .messages import Outcome, Reply, Request
 from .places import Budget, Places
 from .problems import Circumstances, bad_response, problem
 from .retry import Policy, Turn
@@ -23,7 +25,6 @@ from .watch import Watch
 
 _log = logging.getLogger("nvrerank")
 _chance = random.SystemRandom()
-_LATE = Failure("late", "")
 _OK = 200
 
 T = TypeVar("T")
@@ -101,7 +102,7 @@ class Sender:
     def send(self, call: Call, request: Request) -> Outcome:
         """Sends a request once, as soon as there is a place."""
         if call.stopped or not self._places.take(call.remaining()):
-            return _LATE
+            return LATE
         watch = call.watch()
         try:
             return self.clients.send(request, watch)
@@ -112,10 +113,10 @@ class Sender:
     async def asend(self, call: Call, request: Request) -> Outcome:
         """As `send`, in a task."""
         if not await self._places.atake(call.remaining()):
-            return _LATE
+            return LATE
         return await self.clients.asend(request, Watch(call.ends), self._places.give)
 
-    def error(self, call: Call, outcome: Outcome = _LATE) -> NVRerankError:
+    def error(self, call: Call, outcome: Outcome = LATE) -> NVRerankError:
         """The error of a request outside the loops, or of a call that is too late to send any."""
         return problem(outcome, self._about(call, Question(Request(""), bytes), Turn(Request(""))))
 

@@ -1,4 +1,4 @@
-"""What a HostedScorer was told, checked. Pure but for a look whether a file exists."""
+"""What a HostedScorer was told, checked. Pure but for reading a file of certificates."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Settings:
     max_concurrency: int
     batch: int
     truncate: Truncate | None
-    verify: bool | str | Path | ssl.SSLContext
+    verify: bool | ssl.SSLContext
     transport: object | None
 
 
@@ -158,12 +158,18 @@ def _checked_truncate(truncate: Truncate | None) -> Truncate | None:
     return truncate
 
 
-def _checked_verify(verify: bool | str | Path | ssl.SSLContext) -> bool | str | Path | ssl.SSLContext:  # noqa: FBT001
-    if not isinstance(verify, bool | str | Path | ssl.SSLContext):
+def _checked_verify(verify: bool | str | Path | ssl.SSLContext) -> bool | ssl.SSLContext:  # noqa: FBT001
+    if isinstance(verify, bool | ssl.SSLContext):
+        return verify
+    if not isinstance(verify, str | Path):
         raise TypeError(f"verify must be a bool, a path or an SSLContext, not {type(verify).__name__}")
-    if isinstance(verify, str | Path) and not Path(verify).exists():
-        raise ValueError(f"verify names {str(verify)!r}, which is not there")
-    return verify
+    path = Path(verify)
+    try:
+        if path.is_dir():
+            return ssl.create_default_context(capath=str(path))
+        return ssl.create_default_context(cafile=str(path))
+    except OSError as error:  # an SSLError is one
+        raise ValueError(f"verify names {str(path)!r}, which holds no certificates: {error}") from error
 
 
 def _checked_transport(transport: object | None) -> object | None:
