@@ -22,6 +22,7 @@ STATUS = "https://api.nvcf.nvidia.com/v2/nvcf/pexec/status/"
 PROTOCOLS = {one.name: one for one in (nim.PROTOCOL, cohere.PROTOCOL, tei.PROTOCOL)}
 
 _BY_ENDING = {"/ranking": nim.PROTOCOL, "/reranking": nim.PROTOCOL, "/rerank": cohere.PROTOCOL}
+_OTHERS = ("/models", "/completions", "/embeddings", "/rankings")
 _GATEWAYS = ("ai.api.nvidia.com", "integrate.api.nvidia.com")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,128}")
@@ -125,6 +126,8 @@ def _split(base_url: str) -> SplitResult:
         raise ValueError("base_url holds a user name or password: pass api_key or headers instead")
     if "?" in text or "#" in text:
         raise ValueError("base_url has a query or a fragment: leave it out")
+    if parts.path.rstrip("/").endswith(_OTHERS):
+        raise ValueError("base_url is the endpoint of something else than ranking: give the server's /v1")
     if not _HOST.fullmatch(f"[{host}]" if ":" in host else host):
         raise ValueError("base_url has a malformed host")
     return parts._replace(path=parts.path.rstrip("/"))
@@ -133,7 +136,8 @@ def _split(base_url: str) -> SplitResult:
 def _address(parts: SplitResult, protocol: str | None) -> Address:
     ending = next((end for end in _BY_ENDING if parts.path.endswith(end)), None)
     spoken = PROTOCOLS[protocol] if protocol else _BY_ENDING[ending] if ending else nim.PROTOCOL
-    path = parts.path if ending else f"{parts.path}/{spoken.verb}" if parts.path else spoken.root
+    versioned = _VERSION.search(parts.path)
+    path = parts.path if ending else parts.path + (f"/{spoken.verb}" if versioned else spoken.root)
     above = path.rpartition("/")[0]
     origin = f"{parts.scheme}://{parts.netloc}"
     host = parts.hostname or ""
@@ -150,10 +154,10 @@ def _address(parts: SplitResult, protocol: str | None) -> Address:
 
 
 def _beside(above: str, route: str) -> str:
-    """A route next to the endpoint, or, if it begins with a slash, above the API's version."""
+    """A route of the API's version, or, if it begins with a slash, above it."""
     if route.startswith("/"):
         return _VERSION.sub("", above) + route
-    return f"{above or '/v1'}/{route}"
+    return f"{above}/{route}" if _VERSION.search(above) else f"{above}/v1/{route}"
 
 
 def _is_loopback(host: str) -> bool:

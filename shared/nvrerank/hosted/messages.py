@@ -90,7 +90,7 @@ class ApiProtocol:
     Attributes:
         name: What `protocol=` calls it.
         verb: Last part of the endpoint's path.
-        root: The endpoint's path where base_url has none.
+        root: The endpoint's path under a base_url that does not end in a version.
         models: Path that lists the models; from the API's version, or from the server's root ("/...").
         health: Likewise, the path that tells whether the server is ready.
         batch: Passages a request when the caller does not say.
