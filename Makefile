@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test test-fast lint bench embedded clean
+.PHONY: run test test-fast lint bench bench-hosted embedded clean
 
 run: $(VENV)/.demo
 	$(BIN)/python shared/demo/run.py
@@ -23,6 +23,10 @@ lint: $(VENV)/.test
 # Local scoring beside its peers; quiet the machine first.
 bench: $(VENV)/.demo
 	cd shared && ../$(BIN)/python -m bench.local
+
+# on 127.0.0.1 against the tests' fake NIM; beside the official classes where they are installed
+bench-hosted: $(VENV)/.test
+	cd shared && PYTHONPATH=../tests ../$(BIN)/python -m bench.hosted
 
 clean:
 	rm -rf $(VENV) .cache build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
+from fake_nim import truth
 from support.checkpoints import mistral_config, write_cross_encoder, write_decoder
 
-from nvrerank import LocalScorer, Scorer, rerank
+from nvrerank import HostedScorer, LocalScorer, Scorer, rerank
 
 QUERY = "how do I make a class iterable?"
 PASSAGES = ["A class is iterable when it defines __iter__.", "Bananas.", "rust " * 40, "naïve 東京 🙂"]
 
+
+def ranking(request: httpx.Request) -> httpx.Response:
+    """What a NIM answers, at once."""
+    body = json.loads(request.content)
+    scores = [truth(body["query"]["text"], passage["text"]) for passage in body["passages"]]
+    rankings = [{"index": index, "logit": score} for index, score in enumerate(scores)]
+    return httpx.Response(200, json={"rankings": rankings[::-1]})
+
+
 SCORERS: dict[str, Callable[..., Scorer]] = {
+    "hosted": lambda _folder: HostedScorer(
+        "m", base_url="http://nim/v1", max_batch_size=3, transport=httpx.MockTransport(ranking)
+    ),
     "embedded": lambda _folder: LocalScorer(device="cpu"),
     "llama": lambda folder: LocalScorer(write_decoder(folder), device="cpu"),
     "mistral": lambda folder: LocalScorer(write_decoder(folder, **mistral_config()), device="cpu"),

@@ -52,7 +52,8 @@ class Seen:
 class Wire:
     """One connection, as a step may use it."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, server: FakeNIM, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.server = server
         self.reader = reader
         self.writer = writer
         self.open = True
@@ -100,6 +101,7 @@ class FakeNIM:
         models: What `GET /v1/models` lists.
         ready: Status of the health route.
         tls: For https.
+        remembers: Whether requests are kept; a benchmark's are too many.
     """
 
     def __init__(
@@ -110,19 +112,21 @@ class FakeNIM:
         models: Iterable[object] = ({"id": "fake/reranker"},),
         ready: int = 200,
         tls: ssl.SSLContext | None = None,
+        remembers: bool = True,
     ) -> None:
         from .steps import rank
 
         self._steps = iter(steps)
         self._default = default or rank()
         self._tls = tls
+        self.remembers = remembers
         self.models = list(models)
         self.ready = ready
         self.seen: list[Seen] = []
         self.asked: list[str] = []
         self.times: list[float] = []
         self.in_flight = self.most_in_flight = 0
-        self.connections = self.accepted = 0
+        self.connections = self.accepted = self.requests = 0
         self.address = ("127.0.0.1", 0)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
@@ -174,7 +178,7 @@ class FakeNIM:
         self.accepted += 1
         self.connections += 1
         try:
-            await self._converse(Wire(reader, writer))
+            await self._converse(Wire(self, reader, writer))
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError, ssl.SSLError):
             pass
         finally:
@@ -189,6 +193,7 @@ class FakeNIM:
                 await wire.reply(400, b"The plain HTTP request was expected")
                 return
             seen = Seen((first + await wire.reader.readuntil(b"\r\n\r\n"))[:-4])
+            self.requests += 1
             if seen.method == "CONNECT":
                 await self._tunnel(wire, seen)
             elif seen.method == "GET":
@@ -225,8 +230,9 @@ class FakeNIM:
         try:
             if not getattr(step, "early", False):
                 seen.body = await wire.reader.readexactly(int(seen.headers["content-length"]))
-            self.seen.append(seen)
-            self.times.append(time.monotonic())
+            if self.remembers:
+                self.seen.append(seen)
+                self.times.append(time.monotonic())
             await step(wire, seen)
         finally:
             self.in_flight -= 1

@@ -132,6 +132,7 @@ async def stale(wire: Wire, seen: Seen) -> None:
     """The right answer; the connection, said to be kept alive, is closed at the next request."""
     await wire.reply(200, ranking(seen))
     await wire.reader.readuntil(b"\r\n\r\n")
+    wire.server.requests += 1
     wire.reset()
 
 
@@ -159,6 +160,26 @@ async def early_413(wire: Wire, seen: Seen) -> None:
 
 
 early_413.early = True  # type: ignore[attr-defined]
+
+
+PASSING: dict[str, Step] = {
+    "408": answer(408),
+    "429": answer(429, {"status": 429, "title": "Too Many Requests"}),
+    "429 for 20 ms": answer(429, b"", retry_after_ms="20"),
+    "500": answer(500, {"detail": "boom"}),
+    "502 with HTML": answer(502, b"<html><h1>Bad gateway</h1></html>", content_type="text/html"),
+    "503 for 0 s": answer(503, b"", retry_after="0"),
+    "504": answer(504, b"upstream timed out", content_type="text/plain"),
+    "reset before the headers": reset_at_once,
+    "closed before the headers": close_at_once,
+    "reset in the headers": cut_short(0.02, reset=True),
+    "closed in the headers": cut_short(0.02),
+    "reset in the body": cut_short(0.5, reset=True),
+    "closed in the body": cut_short(0.5),
+    "a truncated chunk": cut_chunk,
+    "no HTTP": raw(b"SSH-2.0-OpenSSH_9.9\r\n"),
+}
+"""Fifteen faults that another try mends."""
 
 
 def gzipped(*, cut: int = 0) -> Step:

@@ -130,6 +130,11 @@ def test_what_is_no_url_is_refused_and_not_repeated(base_url):
     [
         ("m", "http://h", "grpc"),
         ("just-a-name", None, None),
+        ("org/na me", None, None),
+        ("org/../../x", None, None),
+        ("../x", None, None),
+        ("org/x?y=", None, None),
+        ("org/x#y", None, None),
         ("nvidia/nv-rerankqa-mistral-4b-v3", None, None),
         (None, None, "cohere"),
     ],

@@ -41,6 +41,7 @@ def test_closing_what_was_never_used_is_nothing(hosted):
         ({"timeout": 0}, ValueError, "timeout"),
         ({"timeout": float("nan")}, ValueError, "timeout"),
         ({"timeout": float("inf")}, ValueError, "timeout"),
+        ({"timeout": 1e9}, ValueError, "at most 1000000 seconds"),
         ({"timeout": None}, TypeError, "timeout"),
         ({"timeout": True}, TypeError, "timeout"),
         ({"max_retries": -1}, ValueError, "max_retries must be 0 or more"),
@@ -145,6 +146,18 @@ def test_a_bad_key_of_the_environment_matters_only_where_it_would_be_sent(monkey
     assert HostedScorer("m", base_url=URL).name == "m"
     with pytest.raises(ValueError, match="pass the key alone"):
         HostedScorer("nvidia/new")
+
+
+def test_a_key_may_go_out_in_clear_if_asked_for(hosted, score):
+    seen = []
+
+    def answer(request):
+        seen.append(request.headers["authorization"])
+        return httpx.Response(200, json={"rankings": [{"index": 0, "logit": 1.0}]})
+
+    options = {"base_url": "http://nim:8000/v1", "api_key": KEY, "send_key_over_http": True}
+    assert score(hosted(model="m", transport=httpx.MockTransport(answer), **options), "q", ["a"]) == [1.0]
+    assert seen == [f"Bearer {KEY}"]
 
 
 def test_an_ssl_context_or_a_folder_may_be_given(tmp_path):

@@ -66,14 +66,16 @@ TOO_LONG = "Input length 9000 exceeds maximum allowed token size 8192"
 PASSAGES = [f"passage {number}" for number in range(10)]
 
 
-@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("status", [400, 413, 422])
 @pytest.mark.parametrize(
     ("detail", "place"),
     [
         ([{"loc": ["body", "passages", 2, "text"], "msg": TOO_LONG}], 2),
         (f"passage 1: {TOO_LONG}", 1),
         (f"passages[1]: {TOO_LONG}", 1),
-        (f"Passage at index 2 is too long. {TOO_LONG}", None),
+        (f"Passage at index 2 is too long. {TOO_LONG}", 2),
+        (f"`texts[3]`: {TOO_LONG}", 3),
+        (f"text: 3 lines, {TOO_LONG}", None),
         (TOO_LONG, None),
         ([{"loc": ["body", "passages", 99, "text"], "msg": TOO_LONG}], None),
         ([{"loc": "passages", "msg": TOO_LONG}, {"loc": None}], None),

@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+import httpx
 import pytest
 from fake_nim import FakeNIM, steps, truth
 
@@ -19,22 +20,8 @@ TRUTH = [truth("q", passage) for passage in PASSAGES]
 
 HTML = b"<html><body><h1>Bad gateway</h1></body></html>"
 
-PASSING = {
-    "408": steps.answer(408),
-    "429": steps.answer(429, {"status": 429, "title": "Too Many Requests"}),
-    "429 for 20 ms": steps.answer(429, retry_after_ms="20"),
-    "500": steps.answer(500, {"detail": "boom"}),
-    "502 with HTML": steps.answer(502, HTML, content_type="text/html"),
-    "503 for 0 s": steps.answer(503, retry_after="0"),
+PASSING = steps.PASSING | {
     "504 in an unknown encoding": steps.answer(504, b"\x00\x01", content_encoding="br"),
-    "reset before the headers": steps.reset_at_once,
-    "closed before the headers": steps.close_at_once,
-    "reset in the headers": steps.cut_short(0.02, reset=True),
-    "closed in the headers": steps.cut_short(0.02),
-    "reset in the body": steps.cut_short(0.5, reset=True),
-    "closed in the body": steps.cut_short(0.5),
-    "a truncated chunk": steps.cut_chunk,
-    "no HTTP": steps.raw(b"SSH-2.0-OpenSSH_9.9\r\n"),
     "half of a 503": steps.raw(b"HTTP/1.1 503 X\r\ncontent-length: 100\r\n\r\nsorry"),
 }
 
@@ -78,6 +65,24 @@ def test_a_refused_connection_is_tried_again_and_then_reported(hosted, score):
     with pytest.raises(ServiceUnavailableError, match=r"can't be reached.* after 3 tries") as caught:
         score(scorer, "q", PASSAGES)
     assert caught.value.tries == 3
+
+
+@pytest.mark.parametrize(
+    "error", [httpx.ConnectTimeout, httpx.ReadTimeout, httpx.ReadError, httpx.ProxyError]
+)
+def test_what_a_transport_of_ones_own_says_is_tried_again(hosted, score, error):
+    tries = []
+
+    def answer(request):
+        tries.append(request)
+        if len(tries) == 1:
+            raise error("now", request=request)
+        return httpx.Response(200, json={"rankings": [{"index": 0, "logit": 1.0}]})
+
+    assert score(
+        hosted(model="m", base_url="http://h/v1", transport=httpx.MockTransport(answer)), "q", ["a"]
+    ) == [1.0]
+    assert len(tries) == 2
 
 
 def test_the_last_try_tells_what_happened(nim, hosted, score):

@@ -26,6 +26,7 @@ _OTHERS = ("/models", "/completions", "/embeddings", "/rankings")
 _GATEWAYS = ("ai.api.nvidia.com", "integrate.api.nvidia.com")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,128}")
+_PATH = re.compile(r"(/[\w.:-]+)+", re.ASCII)
 _VERSION = re.compile(r"/v\d+$")
 
 
@@ -70,7 +71,7 @@ def find_address(model: str | None, base_url: str | None, protocol: str | None) 
     if parts.hostname in _GATEWAYS and parts.path in ("", "/v1"):
         if protocol not in (None, "nim"):
             raise ValueError(f"NVIDIA's hosted API speaks nim, not {protocol}: leave protocol out")
-        parts = urlsplit(HOSTED + models.hosted_path(model or DEFAULT_MODEL))
+        parts = urlsplit(HOSTED + _hosted_path(model or DEFAULT_MODEL))
     return _address(parts, protocol)
 
 
@@ -131,6 +132,13 @@ def _split(base_url: str) -> SplitResult:
     if not _HOST.fullmatch(f"[{host}]" if ":" in host else host):
         raise ValueError("base_url has a malformed host")
     return parts._replace(path=parts.path.rstrip("/"))
+
+
+def _hosted_path(model: str) -> str:
+    path = models.hosted_path(model)
+    if not _PATH.fullmatch(path) or ".." in path:
+        raise ValueError(f"{model!r} is no hosted model's name: letters, digits, dots, - and _ make org/name")
+    return path
 
 
 def _address(parts: SplitResult, protocol: str | None) -> Address:

@@ -29,10 +29,12 @@ from .retry import retry_after
 from .scrub import clean, printable, reason_of
 
 _TOO_LONG = re.compile(
-    r"exceeds maximum allowed|maximum context length|too long|too many tokens", re.IGNORECASE
+    r"exceeds maximum allowed|maximum context length|too long|too many tokens|must have less than",
+    re.IGNORECASE,
 )
 _PLACE = re.compile(
-    r"\b(?:passages?|documents?|texts?|input)\W{0,3}(?:index\W{0,2})?(\d{1,6})\b", re.IGNORECASE
+    r"\b(?:passages?|documents?)(?:\W{0,2}(?:at )?index)?\W{0,3}(\d{1,6})\b|\b(?:texts|inputs)\[(\d{1,6})\]",
+    re.IGNORECASE,
 )
 _LISTS = ("passages", "documents", "texts")
 
@@ -179,6 +181,8 @@ def _limited(refusal: _Refusal) -> NVRerankError:
 
 
 def _too_big(refusal: _Refusal) -> NVRerankError:
+    if _TOO_LONG.search(refusal.reason or ""):
+        return _rejected(refusal)
     return RequestRejectedError(
         f"{refusal.because}. The request is too big: lower max_batch_size", reason=refusal.reason
     )
@@ -258,7 +262,7 @@ _BY_HUNDRED = {3: _redirected, 4: _rejected, 5: _unavailable}
 def _place(body: bytes, reason: str, count: int) -> int | None:
     """Which passage of the request the server names, if it does."""
     named = _PLACE.search(reason)
-    places = [*_located(body), *([int(named[1])] if named else [])]
+    places = [*_located(body), *([int(named[1] or named[2])] if named else [])]
     return next((place for place in places if 0 <= place < count), None)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from .messages import Truncate
 
 _MOST_PASSAGES = 512
 _LONGEST_NAME = 128
+_LONGEST_TIMEOUT = 1_000_000  # what every clock can count
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +131,8 @@ def _keyed(address: Address, key: Key, headers: ExtraHeaders, *, send_key_over_h
 def _seconds(timeout: float) -> float:
     if isinstance(timeout, bool) or not isinstance(timeout, int | float):
         raise TypeError(f"timeout must be seconds, not {type(timeout).__name__}")
-    if not 0 < timeout < math.inf:
-        raise ValueError(f"timeout must be more than 0 seconds and finite, not {timeout}")
+    if not 0 < timeout <= _LONGEST_TIMEOUT:
+        raise ValueError(f"timeout must be more than 0 and at most {_LONGEST_TIMEOUT} seconds, not {timeout}")
     return float(timeout)
 
 

@@ -1,0 +1,1 @@
+"""What hosted scoring holds under faults, outages, cancellation and load."""
