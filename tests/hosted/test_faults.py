@@ -1,6 +1,7 @@
 """What may go wrong on the wire, byte by byte: tried again where that helps, never taken for an answer."""
 
 import asyncio
+import socket
 import time
 
 import httpx
@@ -162,6 +163,25 @@ def test_a_redirect_is_an_error_that_names_its_target(nim, hosted, score):
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [("/v1/ranking/?a=b", "/v1/ranking/"), ("http://[x", "a malformed address"), ("", "nowhere")],
+)
+def test_a_redirect_to_an_odd_place_is_told_as_well(nim, hosted, score, location, shown):
+    server = nim(default=steps.answer(301, b"", location=location))
+    with pytest.raises(RequestRejectedError, match=f"redirects to {shown}; "):
+        score(hosted(server), "q", PASSAGES)
+
+
+def test_a_name_that_nobody_knows_is_reported(hosted, score, monkeypatch):
+    def unknown(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(ServiceUnavailableError, match=r"nobody\.invalid can't be reached"):
+        score(hosted(model="m", base_url="https://nobody.invalid/v1", max_retries=0), "q", PASSAGES)
+
+
 def test_a_pause_longer_than_the_deadline_fails_at_once(nim, hosted, score):
     server = nim(default=steps.answer(429, b"", retry_after="30"))
     begun = time.monotonic()
@@ -174,7 +194,7 @@ def test_a_pause_longer_than_the_deadline_fails_at_once(nim, hosted, score):
 def test_the_pause_that_is_asked_for_is_made(nim, hosted, score):
     server = nim(steps.answer(429, b"", retry_after_ms="300", retry_after="9"))
     assert score(hosted(server), "q", PASSAGES) == TRUTH
-    assert 0.29 < server.times[1] - server.times[0] < 0.6
+    assert 0.29 < server.times[1] - server.times[0] < 1.5
 
 
 SLOW = {
@@ -193,7 +213,7 @@ def test_the_deadline_holds_whatever_is_slow(nim, hosted, score, step):
     begun = time.monotonic()
     with pytest.raises(ServiceUnavailableError) as caught:
         score(scorer, "q", PASSAGES)
-    assert 0.25 < time.monotonic() - begun < 0.75
+    assert 0.25 < time.monotonic() - begun < 1.5
     if step is not SLOW["nothing but 503"]:
         assert isinstance(caught.value, DeadlineExceededError)
         assert "timeout=0.5 s" in str(caught.value)
@@ -205,7 +225,7 @@ def test_the_deadline_counts_the_queue(nim, hosted, score):
     begun = time.monotonic()
     with pytest.raises(DeadlineExceededError):
         score(scorer, "q", PASSAGES)
-    assert time.monotonic() - begun < 0.75
+    assert time.monotonic() - begun < 1.5
 
 
 def test_the_first_fatal_error_stops_the_others(nim, hosted, score):

@@ -64,6 +64,15 @@ class Clients:
                 if not self._watched:  # but the caller's own transport
                     task.cancel()
 
+    def drop_dead_loops(self) -> None:
+        """Lets go of loops that were closed without `shutdown_asyncgens`, and of the places they held."""
+        if not any(loop.is_closed() for loop in tuple(self._loops)):
+            return
+        with self._lock:
+            dead = [self._loops.pop(loop) for loop in tuple(self._loops) if loop.is_closed()]
+        for entry in dead:
+            self._hang_up(entry)
+
     def close(self) -> None:
         """Closes everything: at once what is ours, and soon what belongs to a running loop."""
         with self._lock:
@@ -96,7 +105,6 @@ class Clients:
         loop = asyncio.get_running_loop()
         entry = self._loops.get(loop)
         if entry is None:
-            self._drop_dead_loops()
             streams: weakref.WeakSet[AsyncWatchedStream] = weakref.WeakSet()
             entry = _LoopClient(self._maker.aclient(streams.add), streams)
             entry.life = self._lifetime(loop, entry)
@@ -115,13 +123,6 @@ class Clients:
                 if self._loops.get(loop) is entry:
                     del self._loops[loop]
             await entry.client.aclose()
-
-    def _drop_dead_loops(self) -> None:
-        """Lets go of loops that were closed without `shutdown_asyncgens`."""
-        with self._lock:
-            dead = [self._loops.pop(loop) for loop in list(self._loops) if loop.is_closed()]
-        for entry in dead:
-            self._hang_up(entry)
 
     def _hang_up(self, entry: _LoopClient) -> None:
         for stream in list(entry.streams):

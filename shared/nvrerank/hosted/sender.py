@@ -101,6 +101,7 @@ class Sender:
 
     def send(self, call: Call, request: Request) -> Outcome:
         """Sends a request once, as soon as there is a place."""
+        self.clients.drop_dead_loops()
         if call.stopped or not self._places.take(call.remaining()):
             return LATE
         watch = call.watch()
@@ -112,6 +113,7 @@ class Sender:
 
     async def asend(self, call: Call, request: Request) -> Outcome:
         """As `send`, in a task."""
+        self.clients.drop_dead_loops()
         if not await self._places.atake(call.remaining()):
             return LATE
         return await self.clients.asend(request, Watch(call.ends), self._places.give)
