@@ -56,6 +56,19 @@ def test_who_waits_too_long_leaves_without_a_place():
     assert places.take(0)
 
 
+def test_a_wait_can_be_ended_by_another_thread():
+    places, ends = Places(1), []
+    assert places.take(0)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(places.take, 60, ends.append)
+        while not ends:
+            time.sleep(0.001)
+        ends[0]()
+        assert waiting.result(1) is False
+    places.give()
+    assert places.take(0)
+
+
 async def test_first_come_first_served():
     places, order = Places(1), []
     assert await places.atake(1)

@@ -96,11 +96,6 @@ class Call:
         if seconds:
             await asyncio.sleep(seconds)
 
-    @property
-    def stopped(self) -> bool:
-        """Whether nobody wants the rest."""
-        return self._stopping.is_set()
-
     def fail(self, error: BaseException) -> None:
         """The call has failed, the first error counts: what else is under way is stopped."""
         with self._lock:

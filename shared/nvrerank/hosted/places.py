@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from concurrent.futures import Future
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 
 
@@ -37,13 +38,25 @@ class Places:
         self._free = count
         self._queue: deque[_Waiting] = deque()
 
-    def take(self, seconds: float) -> bool:
-        """Waits for a place; False: there was none within so many seconds."""
+    def take(self, seconds: float, hold: Callable[[Callable[[], object]], object] | None = None) -> bool:
+        """Waits for a place.
+
+        Args:
+            seconds: How long.
+            hold: Is told what ends the wait early.
+
+        Returns:
+            Whether there is one.
+        """
         waiting = self._enter(None)
         if waiting is None:
             return True
+        if hold:
+            hold(waiting.left)
         try:
             waiting.granted.result(seconds)
+        except CancelledError:
+            return False
         except TimeoutError:
             return not waiting.left()
         except BaseException:

@@ -102,14 +102,16 @@ class Sender:
     def send(self, call: Call, request: Request) -> Outcome:
         """Sends a request once, as soon as there is a place."""
         self.clients.drop_dead_loops()
-        if call.stopped or not self._places.take(call.remaining()):
-            return LATE
         watch = call.watch()
         try:
-            return self.clients.send(request, watch)
+            if not self._places.take(watch.remaining(), watch.hold):
+                return LATE
+            try:
+                return self.clients.send(request, watch)
+            finally:
+                self._places.give()
         finally:
             call.unwatch(watch)
-            self._places.give()
 
     async def asend(self, call: Call, request: Request) -> Outcome:
         """As `send`, in a task."""

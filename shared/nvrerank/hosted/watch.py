@@ -49,6 +49,8 @@ class Watch:
         """From here to `release`, stopping interrupts with this."""
         with self._lock:
             self._interrupt = interrupt
+            if self.stopped:
+                interrupt()
 
     def release(self) -> None:
         """Nothing is to be interrupted any more."""
