@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from fake_nim import steps, truth
 
@@ -199,6 +200,22 @@ async def test_cancelling_at_any_step_leaves_every_place_usable(nim, hosted):
         assert answers == [right(f"q{number}") for number in range(9)]
         await asyncio.sleep(0.05)
         assert server.connections <= 3
+
+
+async def test_the_control_bare_httpx_loses_places_for_ever_in_the_same_way(nim):
+    server = nim()
+    body = {"query": {"text": "q"}, "passages": [{"text": "a"}]}
+    async with httpx.AsyncClient(limits=httpx.Limits(max_connections=3)) as client:
+        for ticks in range(60):
+            calls = [asyncio.create_task(client.post(f"{server.url}/ranking", json=body)) for _ in range(6)]
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            for call in calls:
+                call.cancel()
+            await asyncio.wait(calls)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await client.post(f"{server.url}/ranking", json=body)
 
 
 async def test_a_call_cancelled_while_it_waits_for_its_place_leaves_the_queue(nim, hosted):
