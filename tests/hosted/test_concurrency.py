@@ -150,6 +150,35 @@ def test_closing_from_a_thread_closes_the_connections_of_a_running_loop(nim, hos
     assert asyncio.run(main())
 
 
+def test_a_call_under_way_when_the_scorer_is_closed_fails_and_opens_nothing(nim, hosted):
+    server = nim(default=steps.hang)
+    scorer = hosted(server)
+    pausing = hosted(nim(default=steps.answer(503, b"", retry_after="0.3")))
+    with ThreadPoolExecutor(2) as threads:
+        call, other = (threads.submit(one.score, "q", PASSAGES) for one in (scorer, pausing))
+        while not server.in_flight:
+            time.sleep(0.005)
+        time.sleep(0.1)
+        for one in (scorer, pausing):
+            one.close()
+        for one in (call, other):
+            with pytest.raises(RuntimeError, match="closed while a call was under way"):
+                one.result(1)
+    assert server.accepted == 1
+
+
+async def test_a_task_under_way_when_the_scorer_is_closed_fails_too(nim, hosted):
+    server = nim(default=steps.hang)
+    scorer = hosted(server)
+    call = asyncio.create_task(scorer.ascore("q", PASSAGES))
+    await asyncio.sleep(0.1)
+    await scorer.aclose()
+    with pytest.raises(RuntimeError, match="closed while a call was under way"):
+        async with asyncio.timeout(1):
+            await call
+    assert server.accepted == 1
+
+
 def test_a_scorer_that_is_forgotten_closes_its_connections(nim, hosted):
     server = nim()
     copy = pickle.loads(pickle.dumps(hosted(server)))

@@ -71,6 +71,7 @@ def test_closing_what_was_never_used_is_nothing(hosted):
         ({"api_key": "**********"}, ValueError, "masked"),
         ({"api_key": KEY, "headers": {"authorization": "Basic abc"}}, ValueError, "leave one of them out"),
         ({"api_key": KEY, "base_url": "http://nim:8000/v1"}, ValueError, "in clear"),
+        ({"headers": {"authorization": KEY}, "base_url": "http://nim:8000/v1"}, ValueError, "in clear"),
     ],
 )
 def test_a_bad_argument_fails_at_once_and_says_what_to_do(options, error, words):

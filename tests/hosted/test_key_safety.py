@@ -202,6 +202,12 @@ def test_the_callers_own_headers_go_along(nim, hosted, score):
     assert (sent["x-tenant"], sent["authorization"]) == ("blue", "Basic abc")
 
 
+def test_no_cookie_is_kept(nim, hosted, ask):
+    server = nim(steps.answer(503, b"", set_cookie="id=1; Path=/", retry_after="0"))
+    ask(hosted(server), "score", QUERY, [PASSAGE])
+    assert "cookie" not in server.seen[1].headers
+
+
 def test_the_key_never_follows_a_redirect(hosted, score):
     asked = []
 

@@ -31,12 +31,19 @@ class Clients:
         self._watched = settings.transport is None
         self._dropped = dropped
         self._lock = threading.Lock()
+        self._closed = False
         self._sync: httpx.Client | None = None
+        self._under_way: set[Watch] = set()
         self._loops: dict[asyncio.AbstractEventLoop, _LoopClient] = {}
 
     def send(self, request: Request, watch: Watch) -> Outcome:
         """Sends a request and reads its answer; an answer that is not to be had is an outcome, too."""
-        return exchange(self._client(), request, watch)
+        client = self._client()
+        self._under_way.add(watch)
+        try:
+            return exchange(client, request, watch)
+        finally:
+            self._under_way.discard(watch)
 
     async def asend(self, request: Request, watch: Watch, done: Callable[[], None]) -> Outcome:
         """As `send`, in a task of its own that a cancelled caller leaves to us to finish.
@@ -52,8 +59,8 @@ class Clients:
         except BaseException:
             done()
             raise
-        entry.under_way.add(task)
-        task.add_done_callback(entry.under_way.discard)
+        entry.under_way[task] = watch
+        task.add_done_callback(entry.under_way.pop)
         task.add_done_callback(lambda task: _settle(task, done))
         try:
             await asyncio.wait({task}, timeout=max(watch.remaining(), 0))
@@ -73,11 +80,23 @@ class Clients:
         for entry in dead:
             self._hang_up(entry)
 
+    def refuse_if_closed(self) -> None:
+        """A call that was under way when the scorer was closed ends, and opens no connection again.
+
+        Raises:
+            RuntimeError: They were closed.
+        """
+        if self._closed:
+            raise RuntimeError("the scorer was closed while a call was under way")
+
     def close(self) -> None:
         """Closes everything: at once what is ours, and soon what belongs to a running loop."""
         with self._lock:
+            self._closed = True
             client, self._sync = self._sync, None
             loops, self._loops = self._loops, {}
+        for watch in tuple(self._under_way):
+            watch.stop()
         if client:
             client.close()
         for loop, entry in loops.items():
@@ -97,11 +116,13 @@ class Clients:
 
     def _client(self) -> httpx.Client:
         with self._lock:
+            self.refuse_if_closed()
             if self._sync is None:
                 self._sync = self._maker.client()
             return self._sync
 
     async def _loop_client(self) -> _LoopClient:
+        self.refuse_if_closed()
         loop = asyncio.get_running_loop()
         entry = self._loops.get(loop)
         if entry is None:
@@ -122,6 +143,8 @@ class Clients:
             with self._lock:
                 if self._loops.get(loop) is entry:
                     del self._loops[loop]
+            for watch in entry.under_way.values():
+                watch.stop()
             await entry.client.aclose()
 
     def _hang_up(self, entry: _LoopClient) -> None:
@@ -145,7 +168,7 @@ class _LoopClient:
 
     client: httpx.AsyncClient
     streams: weakref.WeakSet[AsyncWatchedStream]
-    under_way: set[asyncio.Task[Outcome]] = field(default_factory=set)
+    under_way: dict[asyncio.Task[Outcome], Watch] = field(default_factory=dict)
     life: AsyncGenerator[None, None] = field(init=False)
     closing: asyncio.Task[None] | None = None
 

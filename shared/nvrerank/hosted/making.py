@@ -6,6 +6,7 @@ import ssl
 import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, TypeVar
 
 import httpx
@@ -92,6 +93,7 @@ class ClientMaker:
         return {
             "auth": _Credentials(settings.key, settings.headers),
             "headers": _HEADERS,
+            "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=())),
             "verify": False if own else self._ssl_context(),
             "transport": own,
             "limits": httpx.Limits(

@@ -126,6 +126,7 @@ class Sender:
 
     def _after(self, call: Call, question: Question[T], turn: Turn, outcome: Outcome) -> Turn | Answer[T]:
         _note(question, turn, outcome)
+        self.clients.refuse_if_closed()
         about = self._about(call, question, turn)
         if isinstance(outcome, Reply) and outcome.status == _OK:
             self._budget.put_back()

@@ -116,6 +116,8 @@ def _named(model: str | None, address: Address, base_url: str | None) -> str | N
 def _keyed(address: Address, key: Key, headers: ExtraHeaders, *, send_key_over_http: bool) -> bool:
     if key.explicit and headers.authorize:
         raise ValueError("both api_key and headers authorize: leave one of them out")
+    if headers.authorize:
+        key_goes(address, explicit=True, send_key_over_http=send_key_over_http)
     if headers.authorize or key.lost:
         return False
     if key.explicit:
