@@ -46,7 +46,7 @@ class Deck:
 
     def __init__(self, calls: int, faults: int) -> None:
         dealt: list[Step] = list(steps.PASSING.values())
-        self._cards = [dealt[number % len(dealt)] for number in range(faults)] + [steps.rank()] * calls
+        self._cards = [dealt[number % len(dealt)] for number in range(faults)] + [steps.rank(0.01)] * calls
         random.Random(11).shuffle(self._cards)
         self._next = iter(self._cards)
 
