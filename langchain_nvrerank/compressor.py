@@ -12,6 +12,7 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda, ensure_conf
 from nvrerank import arerank, rerank
 from nvrerank.fields import RerankFields
 
+from .address import with_version
 from .documents import DOCUMENTS_KEYS, QUERY_KEYS, checked_documents, ranked_documents, value_of
 
 
@@ -22,13 +23,41 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
     had before moves to `metadata["retrieval_score"]`. Blank documents come last and have no
     `relevance_score`. After a passthrough nothing was scored and the metadata is as it was.
 
+    Without `scorer` it takes what NVIDIA's official class of this name takes, and makes its scorer of that.
+    No connection is opened before the first use. `close()`, or a with statement, closes those of a scorer
+    that was made here. Copies share the scorer. A dump or pickle has the settings and never a key: assign
+    `api_key` to what was unpickled, unless the key is in NVIDIA_API_KEY.
+
     Attributes:
-        scorer, top_n, threshold, score_mode, on_error: See `nvrerank.fields.RerankFields`.
+        scorer: What scores: `nvrerank.LocalScorer()` or any other `nvrerank.Scorer`, in place of all the
+            arguments from `model` to `send_key_over_http`. None: a `nvrerank.HostedScorer` made of them.
+        model: The model's name. None: NVIDIA's own default, or what the server of `base_url` lists first.
+        base_url: A server's root, its /v1, a proxy's prefix or a full endpoint. None: NVIDIA_BASE_URL,
+            else NVIDIA's hosted API.
+        nvidia_api_key: The key, a str or a SecretStr. None: `api_key`.
+        api_key: The same. None: NVIDIA_API_KEY, which is sent to NVIDIA's own hosts only.
+        max_batch_size: Passages a request. None: 512.
+        truncate: What the server does with a pair that is too long: "END" cuts, "NONE" refuses. None: as
+            it likes.
+        default_headers: More headers for every request.
+        timeout: Seconds a call may take, all in all. None: 60.
+        max_retries: Tries after the first. None: 3.
+        max_concurrency: Requests under way at once, over all calls. None: 8.
+        verify: What TLS trusts: the usual authorities (None or True), those of a file or folder, or
+            anybody (False). `verify_ssl` is the same.
+        send_key_over_http: Whether a key that was passed may go to another machine in clear.
+        top_n: At most so many results; None: all, 0: none.
+        threshold: Least score that stays (inclusive), compared after `score_mode`; drops blanks.
+        score_mode: "logit" as the model gives it, or "sigmoid" for 0..1.
+        on_error: "raise", or "passthrough": the retrieval order cut to top_n, and one warning.
         run_type: What tracers show a reranking as: "chain", which all of them know, or "reranker",
             which OpenInference shows as a span of its own kind.
 
     Raises:
-        pydantic.ValidationError: An option is unknown, of the wrong type or out of range.
+        ValueError: An option is unknown, of the wrong type, out of range or at odds with another; most
+            are a `pydantic.ValidationError`. Also when it is assigned later, and then nothing changes.
+        TypeError: A key or header is of the wrong type.
+        nvrerank.MissingKeyError: NVIDIA's host wants a key and there is none.
     """
 
     run_type: Literal["chain", "reranker"] = "chain"
@@ -109,6 +138,9 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
             return await self.acompress_documents(*asked(inputs), config.get("callbacks"))
 
         return RunnableLambda(rerank_documents, arerank_documents, name="rerank_documents")
+
+    def _server(self) -> str | None:
+        return self.base_url and with_version(self.base_url)
 
     def _run_kind(self) -> dict[str, Any]:
         return {"name": type(self).__name__, "run_type": self.run_type}

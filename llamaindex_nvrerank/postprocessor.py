@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from llama_index.core.callbacks import CBEventType, EventPayload
+from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
+from pydantic import SecretStr, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
 from nvrerank import arerank, rerank
 from nvrerank.fields import RerankFields
+from nvrerank.hosted_fields import secret
 
 from .nodes import checked_nodes, ranked_nodes, text_of
 
@@ -29,12 +31,60 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
     it. Blank nodes come last, with score None. After a passthrough nothing was scored: nodes and
     retrieval scores are as they were.
 
+    Without `scorer` it takes what NVIDIA's official class of this name takes, and makes its scorer of that.
+    No connection is opened before the first use. `close()`, or a with statement, closes those of a scorer
+    that was made here. Copies share the scorer. A dump or pickle has the settings and never a key: assign
+    `api_key` to what was unpickled, unless the key is in NVIDIA_API_KEY.
+
     Attributes:
-        scorer, top_n, threshold, score_mode, on_error: See `nvrerank.fields.RerankFields`.
+        scorer: What scores: `nvrerank.LocalScorer()` or any other `nvrerank.Scorer`, in place of all the
+            arguments from `model` to `send_key_over_http`. None: a `nvrerank.HostedScorer` made of them.
+        model: The model's name. None: NVIDIA's own default, or what the server of `base_url` lists first.
+        base_url: A server's root, its /v1, a proxy's prefix or a full endpoint. None: NVIDIA_BASE_URL,
+            else NVIDIA's hosted API.
+        nvidia_api_key: The key, a str or a SecretStr. None: `api_key`.
+        api_key: The same. None: NVIDIA_API_KEY, which is sent to NVIDIA's own hosts only.
+        max_batch_size: Passages a request. None: 512.
+        truncate: What the server does with a pair that is too long: "END" cuts, "NONE" refuses. None: as
+            it likes.
+        default_headers: More headers for every request.
+        timeout: Seconds a call may take, all in all. None: 60.
+        max_retries: Tries after the first. None: 3.
+        max_concurrency: Requests under way at once, over all calls. None: 8.
+        verify: What TLS trusts: the usual authorities (None or True), those of a file or folder, or
+            anybody (False). `verify_ssl` is the same.
+        send_key_over_http: Whether a key that was passed may go to another machine in clear.
+        top_n: At most so many results; None: all, 0: none.
+        threshold: Least score that stays (inclusive), compared after `score_mode`; drops blanks.
+        score_mode: "logit" as the model gives it, or "sigmoid" for 0..1.
+        on_error: "raise", or "passthrough": the retrieval order cut to top_n, and one warning.
+        callback_manager: Whom to tell.
 
     Raises:
-        pydantic.ValidationError: An option is unknown, of the wrong type or out of range.
+        ValueError: An option is unknown, of the wrong type, out of range or at odds with another; most
+            are a `pydantic.ValidationError`. Also when it is assigned later, and then nothing changes.
+        TypeError: A key or header is of the wrong type.
+        nvrerank.MissingKeyError: NVIDIA's host wants a key and there is none.
     """
+
+    def __init__(
+        self,
+        model: str | None = None,
+        nvidia_api_key: SecretStr | str | None = None,
+        api_key: SecretStr | str | None = None,
+        base_url: str | None = None,
+        http_client: None = None,
+        **options: Any,
+    ) -> None:
+        nvidia_api_key, api_key = secret(nvidia_api_key), secret(api_key)
+        super().__init__(
+            model=model,
+            nvidia_api_key=nvidia_api_key,
+            api_key=api_key,
+            base_url=base_url,
+            http_client=http_client,
+            **options,
+        )
 
     @classmethod
     def class_name(cls) -> str:
@@ -86,11 +136,22 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
         finally:
             dispatcher.event(ReRankEndEvent(nodes=result))
 
+    @model_serializer(mode="wrap")
+    def custom_model_dump(
+        self, handler: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        """The fields, and the name of the class."""
+        return {**super().custom_model_dump(handler, info), "class_name": self.class_name()}
+
     def __getstate__(self) -> dict[str, Any]:
-        # The base class drops what can't be pickled with no more than a log line, and from the live
-        # object: a scorer is refused aloud instead, and the rest is dropped from a copy.
-        pickle.dumps(self.scorer)
-        return BaseNodePostprocessor.__getstate__(self.model_copy())
+        # The base class drops whatever can't be pickled, with no more than a log line: here that is the
+        # callback manager alone, and a scorer is refused aloud.
+        state = super().__getstate__()
+        try:
+            pickle.dumps(self.callback_manager)
+        except Exception:  # noqa: BLE001 (handlers raise what they like)
+            state["__dict__"]["callback_manager"] = CallbackManager()
+        return state
 
 
 def _checked_query(query_bundle: QueryBundle | None) -> QueryBundle:

@@ -1,42 +1,145 @@
-"""What both adapters can be told, as pydantic fields. The only module that imports pydantic, which both
-frameworks bring.
+"""What both adapters can be told, as pydantic fields. Only this module and `hosted_fields` import pydantic,
+which both frameworks bring.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo, field_serializer, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PrivateAttr,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_serializer,
+)
 
+from .errors import MissingKeyError
+from .hosted_fields import KEYS, SETTINGS, HostedFields, public, secret
+from .official import AvailableModel, available, hosted_models, in_our_names
 from .ranking import OnError, RankOptions, ScoreMode
 from .scorer import Scorer
+
+if TYPE_CHECKING:
+    from .hosted import HostedScorer
 
 _RANK_OPTIONS = tuple(field.name for field in fields(RankOptions))
 
 
-class RerankFields(BaseModel):
-    """Fields of an adapter: the scorer and the options of `rerank`, which decides what each may be.
+class RerankFields(HostedFields):
+    """Fields of an adapter: its scorer, or what to make one of, and the options of `rerank`.
 
     Attributes:
-        scorer: What scores: `nvrerank.LocalScorer()` or any other `nvrerank.Scorer`.
+        scorer: What scores: `nvrerank.LocalScorer()` or any other `nvrerank.Scorer`. None: a `HostedScorer`
+            that is made of the fields of `HostedFields`; a scorer that is passed excludes them.
         top_n: At most so many results; None: all, 0: none.
         threshold: Least score that stays (inclusive), compared after `score_mode`; drops blanks.
         score_mode: "logit" as the model gives it, or "sigmoid" for 0..1.
         on_error: "raise", or "passthrough": the retrieval order cut to top_n, and one warning.
 
     Raises:
-        pydantic.ValidationError: An option is unknown, of the wrong type or out of range; also when
-            it is assigned later.
+        ValueError: An option is unknown, of the wrong type, out of range or at odds with another; most
+            are a `pydantic.ValidationError`. Also when it is assigned later, and then nothing changes.
+        TypeError: A key or header is of the wrong type.
+        MissingKeyError: NVIDIA's host wants a key and there is none.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid", validate_assignment=True)
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True, validate_assignment=True
+    )
 
-    scorer: Scorer
+    scorer: Scorer = None  # type: ignore[assignment]  # made by the constructor
     top_n: int | None = 5
     threshold: float | None = None
     score_mode: ScoreMode = "logit"
     on_error: OnError = "raise"
+
+    _own: HostedScorer | None = PrivateAttr(None)
+    _key_lost: bool = PrivateAttr(False)
+    _listed: list[AvailableModel] | None = PrivateAttr(None)
+
+    def __init__(self, **given: Any) -> None:
+        for name in KEYS:
+            given[name] = secret(given.pop(name, None))
+        options = in_our_names(given)
+        if options.get("scorer") is None:
+            options.pop("scorer", None)
+            options["base_url"] = options.get("base_url") or os.environ.get("NVIDIA_BASE_URL") or None
+        super().__init__(**options)
+        self._settle()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name != "scorer" and name not in SETTINGS:
+            super().__setattr__(name, value)
+            return
+        if self._key_lost and name not in ("scorer", "default_headers", *KEYS):
+            raise MissingKeyError("a pickle holds no key and no secret header: assign api_key first")
+        before = dict(self.__dict__)
+        try:
+            super().__setattr__(name, secret(value) if name in KEYS else value)
+            self._settle(name)
+        except Exception:
+            self.__dict__.update(before)
+            raise
+
+    @property
+    def available_models(self) -> list[AvailableModel]:
+        """Models there are: of NVIDIA's host those we know, of another server those that it lists.
+
+        A server is asked once, while the caller waits. A scorer that lists none is listed itself.
+        """
+        if self._listed is None:
+            listing = getattr(self.scorer, "models", None)
+            self._listed = available(listing() if callable(listing) else [self.scorer.name])
+        return list(self._listed)
+
+    @classmethod
+    def get_available_models(cls, **options: Any) -> list[AvailableModel]:
+        """`available_models` of an adapter with these options; for NVIDIA's own it needs no key."""
+        try:
+            reranker = cls(**options)
+        except MissingKeyError:
+            return hosted_models()
+        with reranker:
+            return reranker.available_models
+
+    def close(self) -> None:
+        """Closes the connections of the scorer that was made here; one that was passed is its owner's."""
+        if self._own is not None:
+            self._own.close()
+
+    async def aclose(self) -> None:
+        """As `close`, from a coroutine."""
+        if self._own is not None:
+            await self._own.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __getstate__(self) -> dict[Any, Any]:
+        kept = {**dict.fromkeys(KEYS), "default_headers": public(self.default_headers)}
+        lost = self._key_lost or any(getattr(self, name) != kept[name] for name in kept)
+        state = BaseModel.__getstate__(self.model_copy(update=kept))
+        state["__pydantic_private__"] = {**state["__pydantic_private__"], "_key_lost": lost}
+        return state
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        BaseModel.__setstate__(self, state)
 
     @field_validator(*_RANK_OPTIONS, mode="before")
     @classmethod
@@ -51,5 +154,35 @@ class RerankFields(BaseModel):
     def _by_name(self, scorer: Scorer) -> str:
         return scorer.name
 
+    @model_serializer(mode="wrap")
+    def custom_model_dump(
+        self,
+        handler: SerializerFunctionWrapHandler,
+        info: SerializationInfo,  # noqa: ARG002 (LlamaIndex's signature)
+    ) -> dict[str, Any]:
+        """What was said: a scorer's name, or the settings of the one made here; never a key."""
+        dumped: dict[str, Any] = handler(self)
+        for name in SETTINGS if self._own is None else ("scorer",):
+            dumped.pop(name, None)
+        return dumped
+
     def _rank_options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _RANK_OPTIONS}
+
+    def _settle(self, assigned: str = "") -> None:
+        """Makes the scorer, unless one was passed, which settings would contradict."""
+        if assigned == "scorer":
+            self.__dict__.update({name: field.default for name, field in HostedFields.model_fields.items()})
+        if "scorer" not in self.model_fields_set:
+            own: HostedScorer | None = self._hosted_scorer()
+        elif said := ", ".join(self._said()):
+            raise ValueError(
+                f"scorer= has settings of its own: leave {said} out, or make the scorer with them"
+            )
+        else:
+            own = None
+        if own is not None:
+            self.__dict__["scorer"] = own
+            if own.name != type(own).__name__:
+                self.__dict__["model"] = own.name
+        self._own, self._key_lost, self._listed = own, False, None

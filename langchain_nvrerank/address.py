@@ -1,0 +1,19 @@
+"""How LangChain's official class reads a base_url. Pure."""
+
+from __future__ import annotations
+
+import re
+
+_COMPLETE = re.compile(r"/(v\d+|ranking|reranking|rerank)$")
+_PREFIXED = re.compile(r"https?://[^/]+/.+")
+
+
+def with_version(base_url: str) -> str:
+    """A proxy's prefix with the API's version: https://proxy/nim is https://proxy/nim/v1.
+
+    Whatever ends in a version or an endpoint stays as it is; so does what is no such URL.
+    """
+    trimmed = base_url.strip().rstrip("/")
+    if _PREFIXED.fullmatch(trimmed) and not _COMPLETE.search(trimmed):
+        return f"{trimmed}/v1"
+    return base_url

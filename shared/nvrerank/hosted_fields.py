@@ -1,0 +1,111 @@
+"""What an adapter makes a `HostedScorer` of, as pydantic fields: the official arguments, and some of ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr, field_serializer
+
+if TYPE_CHECKING:
+    from .hosted import HostedScorer
+
+KEYS = ("nvidia_api_key", "api_key")
+_LIMITS = ("timeout", "max_retries", "max_concurrency", "max_batch_size", "verify")
+
+
+def secret(key: object) -> SecretStr | None:
+    """A key that no repr shows.
+
+    Raises:
+        TypeError: It is neither a str nor a SecretStr.
+    """
+    if key is None or isinstance(key, SecretStr):
+        return key
+    if isinstance(key, str):
+        return SecretStr(key)
+    kind = type(key).__name__
+    del key  # a traceback shows what a frame holds
+    raise TypeError(f"api_key must be a str or a SecretStr, not {kind}")
+
+
+def public(headers: dict[str, str] | None) -> dict[str, str] | None:
+    """Headers without those that authorize."""
+    if not headers:
+        return headers
+    from .hosted.key import ExtraHeaders
+
+    return ExtraHeaders(headers).without_secrets()
+
+
+ApiKey = Annotated[SecretStr | str | None, BeforeValidator(secret)]
+
+
+class HostedFields(BaseModel):
+    """Settings of the scorer that an adapter makes.
+
+    Attributes:
+        model: The model's name. None: NVIDIA's own default, or what the server of `base_url` lists first.
+        base_url: A server's root, its /v1, a proxy's prefix or a full endpoint. None: NVIDIA_BASE_URL,
+            else NVIDIA's hosted API.
+        nvidia_api_key: The key, a str or a SecretStr. None: `api_key`.
+        api_key: The same. None: NVIDIA_API_KEY, which is sent to NVIDIA's own hosts only.
+        max_batch_size: Passages a request. None: 512.
+        truncate: What the server does with a pair that is too long: "END" cuts, "NONE" refuses. None: as
+            it likes.
+        default_headers: More headers for every request.
+        timeout: Seconds a call may take, all in all. None: 60.
+        max_retries: Tries after the first. None: 3.
+        max_concurrency: Requests under way at once, over all calls. None: 8.
+        verify: What TLS trusts: the usual authorities (None or True), those of a file or folder, or
+            anybody (False).
+        send_key_over_http: Whether a key that was passed may go to another machine in clear.
+    """
+
+    model: str | None = None
+    base_url: str | None = None
+    nvidia_api_key: ApiKey = Field(default=None, exclude=True, repr=False)
+    api_key: ApiKey = Field(default=None, exclude=True, repr=False)
+    max_batch_size: int | None = None
+    truncate: Literal["NONE", "END"] | None = None
+    default_headers: dict[str, str] | None = Field(default=None, repr=False)
+    timeout: float | None = None
+    max_retries: int | None = None
+    max_concurrency: int | None = None
+    verify: bool | str | None = None
+    send_key_over_http: bool = False
+
+    @field_serializer("default_headers")
+    def _public_headers(self, headers: dict[str, str] | None) -> dict[str, str] | None:
+        return public(headers)
+
+    def _hosted_scorer(self) -> HostedScorer:
+        """Makes the scorer, which decides what each setting may be.
+
+        Raises:
+            TypeError: A setting is of the wrong type.
+            ValueError: A setting is malformed, out of range or at odds with another.
+            MissingKeyError: NVIDIA's host wants a key and there is none.
+        """
+        from .hosted import HostedScorer
+
+        return HostedScorer(
+            self.model,
+            base_url=self._server(),
+            api_key=self.nvidia_api_key or self.api_key,
+            truncate=self.truncate,
+            headers=self.default_headers,
+            send_key_over_http=self.send_key_over_http,
+            **{name: value for name in _LIMITS if (value := getattr(self, name)) is not None},
+        )
+
+    def _server(self) -> str | None:
+        """`base_url` as this adapter reads it."""
+        return self.base_url
+
+    def _said(self) -> list[str]:
+        """Names of the settings that are not as they are without a word."""
+        defaults = HostedFields.model_fields
+        return [name for name in defaults if getattr(self, name) not in (defaults[name].default, {})]
+
+
+SETTINGS = tuple(HostedFields.model_fields)

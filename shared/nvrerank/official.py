@@ -1,0 +1,76 @@
+"""What the official classes' constructors take, in our names, and what they list. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from . import models
+
+_OURS = {"nvidia_base_url": "base_url", "verify_ssl": "verify", "extra_headers": "default_headers"}
+
+_INSTEAD = {
+    "http_client": "timeout=, verify= and default_headers= do what it did, or scorer=HostedScorer(...)",
+    "usage_telemetry_enabled": "nothing is ever reported, so leave it out",
+    "headers": "it is default_headers= here",
+    "protocol": "it is the scorer's: scorer=HostedScorer(..., protocol=...)",
+    "transport": "it is the scorer's: scorer=HostedScorer(..., transport=...)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AvailableModel:
+    """A model as `available_models` lists it, with the official classes' names.
+
+    Attributes:
+        id: What `model=` takes.
+        model_type: "ranking", or "ranking-vlm" where passages may be images.
+        aliases: Other names of the same model.
+        client: The class it is for.
+    """
+
+    id: str
+    model_type: Literal["ranking", "ranking-vlm"] = "ranking"
+    aliases: tuple[str, ...] = ()
+    client: str = "NVIDIARerank"
+
+
+def available(ids: Iterable[str]) -> list[AvailableModel]:
+    """Models by id, with what we know of them."""
+    return [_available(one) for one in ids]
+
+
+def hosted_models() -> list[AvailableModel]:
+    """Models that NVIDIA hosts, as far as we know."""
+    return available(model.id for model in models.MODELS if model.hosted and not model.retired)
+
+
+def in_our_names(given: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of the official constructors as arguments of ours.
+
+    Args:
+        given: By whatever name; what is None, or off where it is always off, is as good as absent.
+
+    Raises:
+        ValueError: One argument came under two names, or one means nothing here.
+    """
+    for name, instead in _INSTEAD.items():
+        if given.get(name):
+            raise ValueError(f"{name} is not taken: {instead}")
+    ours = {name: value for name, value in given.items() if name not in _OURS and name not in _INSTEAD}
+    for theirs, name in _OURS.items():
+        value = given.get(theirs)
+        if value in (None, {}):
+            continue
+        if ours.get(name) not in (None, {}):
+            raise ValueError(f"{theirs} and {name} are the same: leave {theirs} out")
+        ours[name] = value
+    return ours
+
+
+def _available(name: str) -> AvailableModel:
+    known = models.find(name)
+    if known is None:
+        return AvailableModel(name)
+    return AvailableModel(name, "ranking-vlm" if known.images else "ranking", known.aliases)
