@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from .errors import MissingKeyError
-from .hosted_fields import KEYS, SETTINGS, HostedFields, public, secret
+from .hosted_fields import KEYS, SETTINGS, HostedFields, hidden, public
 from .official import AvailableModel, available, hosted_models, in_our_names
 from .ranking import OnError, RankOptions, ScoreMode
 from .scorer import Scorer
@@ -66,7 +66,7 @@ class RerankFields(HostedFields):
 
     def __init__(self, **given: Any) -> None:
         for name in KEYS:
-            given[name] = secret(given.pop(name, None))
+            given[name] = hidden(given.pop(name, None))
         options = in_our_names(given)
         if options.get("scorer") is None:
             options.pop("scorer", None)
@@ -75,6 +75,8 @@ class RerankFields(HostedFields):
         self._settle()
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name in KEYS:
+            value = hidden(value)
         if name != "scorer" and name not in SETTINGS:
             super().__setattr__(name, value)
             return
@@ -82,7 +84,7 @@ class RerankFields(HostedFields):
             raise MissingKeyError("a pickle holds no key and no secret header: assign api_key first")
         before = dict(self.__dict__)
         try:
-            super().__setattr__(name, secret(value) if name in KEYS else value)
+            super().__setattr__(name, value)
             self._settle(name)
         except Exception:
             self.__dict__.update(before)

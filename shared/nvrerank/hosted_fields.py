@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr, field_serializer
+from pydantic import BaseModel, BeforeValidator, Field, Secret, SecretStr, field_serializer
 
 if TYPE_CHECKING:
     from .hosted import HostedScorer
@@ -13,19 +13,19 @@ KEYS = ("nvidia_api_key", "api_key")
 _LIMITS = ("timeout", "max_retries", "max_concurrency", "max_batch_size", "verify")
 
 
-def secret(key: object) -> SecretStr | None:
-    """A key that no repr shows.
-
-    Raises:
-        TypeError: It is neither a str nor a SecretStr.
-    """
-    if key is None or isinstance(key, SecretStr):
+def hidden(key: object) -> object:
+    """A key in a shape that no repr shows, whatever its type: to be called before anything can fail."""
+    if key is None or isinstance(key, SecretStr | Secret):
         return key
-    if isinstance(key, str):
-        return SecretStr(key)
-    kind = type(key).__name__
-    del key  # a traceback shows what a frame holds
-    raise TypeError(f"api_key must be a str or a SecretStr, not {kind}")
+    return SecretStr(key) if isinstance(key, str) else Secret[Any](key)
+
+
+def _checked(key: object) -> object:
+    key = hidden(key)
+    if isinstance(key, Secret):
+        kind = type(key.get_secret_value()).__name__
+        raise TypeError(f"api_key must be a str or a SecretStr, not {kind}")
+    return key
 
 
 def public(headers: dict[str, str] | None) -> dict[str, str] | None:
@@ -37,7 +37,7 @@ def public(headers: dict[str, str] | None) -> dict[str, str] | None:
     return ExtraHeaders(headers).without_secrets()
 
 
-ApiKey = Annotated[SecretStr | str | None, BeforeValidator(secret)]
+ApiKey = Annotated[SecretStr | str | None, BeforeValidator(_checked)]
 
 
 class HostedFields(BaseModel):
