@@ -16,7 +16,7 @@ from pydantic import SecretStr, SerializationInfo, SerializerFunctionWrapHandler
 
 from nvrerank import arerank, rerank
 from nvrerank.fields import RerankFields
-from nvrerank.hosted_fields import hidden
+from nvrerank.hosted_fields import hide
 
 from .nodes import checked_nodes, ranked_nodes, text_of
 
@@ -76,15 +76,10 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
         http_client: None = None,
         **options: Any,
     ) -> None:
-        keys = {"nvidia_api_key": hidden(nvidia_api_key), "api_key": hidden(api_key)}
+        options |= {"model": model, "nvidia_api_key": nvidia_api_key, "api_key": api_key}
         del nvidia_api_key, api_key  # a traceback shows what a frame holds
-        super().__init__(
-            model=model,
-            **keys,
-            base_url=base_url,
-            http_client=http_client,
-            **options,
-        )
+        hide(options)
+        super().__init__(base_url=base_url, http_client=http_client, **options)
 
     @classmethod
     def class_name(cls) -> str:

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from .errors import MissingKeyError
-from .hosted_fields import KEYS, SETTINGS, HostedFields, hidden, public
+from .hosted_fields import KEYS, SETTINGS, HostedFields, hide, public
 from .official import AvailableModel, available, hosted_models, in_our_names
 from .ranking import OnError, RankOptions, ScoreMode
 from .scorer import Scorer
@@ -65,8 +65,7 @@ class RerankFields(HostedFields):
     _listed: list[AvailableModel] | None = PrivateAttr(None)
 
     def __init__(self, **given: Any) -> None:
-        for name in KEYS:
-            given[name] = hidden(given.pop(name, None))
+        hide(given)
         options = in_our_names(given)
         if options.get("scorer") is None:
             options.pop("scorer", None)
@@ -75,19 +74,20 @@ class RerankFields(HostedFields):
         self._settle()
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in KEYS:
-            value = hidden(value)
+        given = {name: value}
+        del value  # a traceback shows what a frame holds
+        hide(given)
         if name != "scorer" and name not in SETTINGS:
-            super().__setattr__(name, value)
+            super().__setattr__(name, given[name])
             return
         if self._key_lost and name not in ("scorer", "default_headers", *KEYS):
             raise MissingKeyError("a pickle holds no key and no secret header: assign api_key first")
-        before = dict(self.__dict__)
+        before = self.model_copy()
         try:
-            super().__setattr__(name, value)
+            super().__setattr__(name, given[name])
             self._settle(name)
         except Exception:
-            self.__dict__.update(before)
+            self.__dict__.update(before.__dict__)
             raise
 
     @property

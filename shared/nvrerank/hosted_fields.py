@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, Secret, SecretStr, field_serializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Secret, SecretStr, field_serializer
 
 if TYPE_CHECKING:
     from .hosted import HostedScorer
 
 KEYS = ("nvidia_api_key", "api_key")
+_SECRETS = {*KEYS, "default_headers", "extra_headers"}
 _LIMITS = ("timeout", "max_retries", "max_concurrency", "max_batch_size", "verify")
 
 
-def hidden(key: object) -> object:
-    """A key in a shape that no repr shows, whatever its type: to be called before anything can fail."""
-    if key is None or isinstance(key, SecretStr | Secret):
-        return key
-    return SecretStr(key) if isinstance(key, str) else Secret[Any](key)
+class Headers(dict[str, str]):
+    """Headers whose repr has their names alone: a value may be secret."""
+
+    def __repr__(self) -> str:
+        return f"Headers({', '.join(map(str, self))})"
+
+
+def hide(given: dict[str, Any]) -> None:
+    """Makes keys and headers unreadable in place: to be called before anything can fail and show them."""
+    for name in _SECRETS.intersection(given):
+        given[name] = _hidden(given.pop(name))
+
+
+def _hidden(secret: object) -> object:
+    if secret is None or isinstance(secret, SecretStr | Secret):
+        return secret
+    if isinstance(secret, Mapping):
+        return Headers(secret)
+    return SecretStr(secret) if isinstance(secret, str) else Secret[Any](secret)
 
 
 def _checked(key: object) -> object:
-    key = hidden(key)
+    key = _hidden(key)
     if isinstance(key, Secret):
         kind = type(key.get_secret_value()).__name__
         raise TypeError(f"api_key must be a str or a SecretStr, not {kind}")
@@ -67,7 +83,7 @@ class HostedFields(BaseModel):
     api_key: ApiKey = Field(default=None, exclude=True, repr=False)
     max_batch_size: int | None = None
     truncate: Literal["NONE", "END"] | None = None
-    default_headers: dict[str, str] | None = Field(default=None, repr=False)
+    default_headers: Annotated[dict[str, str] | None, AfterValidator(_hidden)] = None
     timeout: float | None = None
     max_retries: int | None = None
     max_concurrency: int | None = None

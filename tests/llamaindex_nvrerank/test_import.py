@@ -11,9 +11,9 @@ def run(code: str) -> str:
     return answer.stdout.strip()
 
 
-def test_importing_it_loads_no_torch_and_no_local_room() -> None:
+def test_importing_it_loads_neither_torch_nor_httpx_nor_a_room() -> None:
     names = run("import sys, llamaindex_nvrerank; print(*sys.modules)").split()
-    assert not {"torch", "transformers", "nvrerank.local"}.intersection(names)
+    assert not {"torch", "transformers", "httpx", "nvrerank.local", "nvrerank.hosted"}.intersection(names)
 
 
 def test_without_the_framework_the_error_names_the_pip_command() -> None:

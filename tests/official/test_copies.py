@@ -33,7 +33,8 @@ def keyed(make):
 
     def maker(base_url=URL, **options):
         headers = {"x-tenant": "blue", "x-api-key": HEADER}
-        return make(base_url=base_url, api_key=KEY, default_headers=headers, **(SETTINGS | options))
+        secrets = {"api_key": KEY, "default_headers": headers}
+        return make(**{"base_url": base_url, **secrets, **SETTINGS, **options})
 
     return maker
 
@@ -175,18 +176,32 @@ def frames(error):
         {"api_key": KEY.encode()},
         {"nvidia_api_key": [KEY]},
         {"http_client": object()},
+        {"default_headers": {"x-api-key": HEADER, "Host": "h"}},
+        {"default_headers": {"x-api-key": HEADER, "a": 1}},
     ],
 )
-def test_no_error_of_the_constructor_shows_the_key(make, options):
+def test_no_error_of_the_constructor_shows_a_secret(keyed, options):
     with pytest.raises((ValueError, TypeError)) as caught:
-        make(**{"model": "m", "base_url": URL, "api_key": KEY, "nvidia_api_key": KEY, **options})
+        keyed(**options)
     assert KEY not in frames(caught.value)
+    assert HEADER not in frames(caught.value)
     if hasattr(caught.value, "errors"):
         assert KEY not in str(caught.value.errors())
 
 
-@pytest.mark.parametrize("value", [f"{KEY} {KEY}", KEY.encode()])
-def test_no_error_of_an_assignment_shows_the_key(keyed, value):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("api_key", f"{KEY} {KEY}"),
+        ("api_key", KEY.encode()),
+        ("default_headers", {"x-api-key": HEADER, "Host": "h"}),
+        ("truncate", "START"),
+    ],
+)
+def test_no_error_of_an_assignment_shows_a_secret(keyed, name, value):
+    reranker = keyed()
     with pytest.raises((ValueError, TypeError)) as caught:
-        keyed().api_key = value
+        setattr(reranker, name, value)
     assert KEY not in frames(caught.value)
+    assert HEADER not in frames(caught.value)
+    assert reranker.default_headers["x-api-key"] == HEADER
