@@ -176,15 +176,13 @@ class RerankFields(HostedFields):
         if assigned == "scorer":
             self.__dict__.update({name: field.default for name, field in HostedFields.model_fields.items()})
         if "scorer" not in self.model_fields_set:
-            own: HostedScorer | None = self._hosted_scorer()
+            self._own = self.__dict__["scorer"] = self._hosted_scorer()
+            if self._own.name != type(self._own).__name__:  # it knows its model
+                self.__dict__["model"] = self._own.name
         elif said := ", ".join(self._said()):
             raise ValueError(
                 f"scorer= has settings of its own: leave {said} out, or make the scorer with them"
             )
         else:
-            own = None
-        if own is not None:
-            self.__dict__["scorer"] = own
-            if own.name != type(own).__name__:
-                self.__dict__["model"] = own.name
-        self._own, self._key_lost, self._listed = own, False, None
+            self._own = None
+        self._key_lost, self._listed = False, None

@@ -41,7 +41,7 @@ def _checked(key: object) -> object:
     if isinstance(key, Secret):
         kind = type(key.get_secret_value()).__name__
         raise TypeError(f"api_key must be a str or a SecretStr, not {kind}")
-    return key
+    return key or None
 
 
 def public(headers: dict[str, str] | None) -> dict[str, str] | None:

@@ -80,6 +80,11 @@ def test_a_scorer_that_lists_no_models_is_listed_itself(make):
     assert [model.id for model in make(scorer=Plain()).available_models] == ["plain"]
 
 
+def test_the_url_of_a_hosted_model_that_nobody_knows_follows_from_its_name(make):
+    shown = repr(make(model="somebody/new-4.1", api_key=KEY).scorer)
+    assert "https://ai.api.nvidia.com/v1/retrieval/somebody/new-4_1/reranking" in shown
+
+
 def test_the_hosted_id_of_an_alias_is_the_models_name(make):
     reranker = make(model="nvidia/llama-3_2-nemoretriever-500m-rerank-v2", api_key=KEY)
     assert reranker.model == "nvidia/llama-nemotron-rerank-500m-v2"

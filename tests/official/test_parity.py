@@ -142,6 +142,7 @@ WRONG = {
     "unsorted rankings": (lambda: [rankings(UNSORTED)], {}),
     "unsorted rankings, all of them": (lambda: [rankings(UNSORTED)], {"top_n": 20}),
     "unsorted rankings in batches": (lambda: [rankings(range(10))] * 2, {"max_batch_size": 10}),
+    "no top_n": (list, {"top_n": None}),
     "the second of two batches fails": (
         lambda: [steps.rank(), steps.answer(502, b"")],
         {"max_batch_size": 10},
@@ -195,6 +196,24 @@ def test_ours_sends_what_theirs_sends(nim, framework, script, place, truncate):
         script(kind, server, PASSAGES, base_url=f"http://{server.host}{place}", truncate=truncate)
         sent.append([(seen.path, seen.json, seen.headers["authorization"]) for seen in server.seen])
     assert sent[0] == sent[1]
+
+
+def test_without_a_key_ours_sends_no_header_where_theirs_sends_something(nim, framework, script):
+    sent = []
+    for kind in (THEIRS[framework.name], framework.ours):
+        server = nim()
+        script(kind, server, PASSAGES, api_key=None)
+        sent.append(server.seen[0].headers.get("authorization"))
+    assert sent[0] in ("Bearer **********", "Bearer NO_API_KEY_PROVIDED")
+    assert sent[1] is None
+
+
+def test_our_constructor_asks_for_no_models_where_llamaindexs_does(nim, framework, closing):
+    theirs, ours = nim(), nim()
+    for kind, server in ((THEIRS[framework.name], theirs), (framework.ours, ours)):
+        closing(kind(model=MODEL, base_url=server.url))
+    assert bool(theirs.asked) is (framework.name == "llamaindex")
+    assert (ours.asked, ours.accepted) == ([], 0)
 
 
 def test_their_headers_go_along_with_ours_too(nim, framework, script):

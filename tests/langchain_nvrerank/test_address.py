@@ -1,0 +1,26 @@
+"""How a base_url is read, as LangChain's official class reads it."""
+
+import pytest
+
+from langchain_nvrerank.address import with_version
+
+
+@pytest.mark.parametrize(
+    ("base_url", "read"),
+    [
+        ("https://proxy/nim", "https://proxy/nim/v1"),
+        (" https://proxy/a/b/ ", "https://proxy/a/b/v1"),
+        ("http://nim:8000/v1", "http://nim:8000/v1"),
+        ("http://nim:8000/v1/", "http://nim:8000/v1/"),
+        ("http://nim:8000/p/v2", "http://nim:8000/p/v2"),
+        ("http://nim:8000", "http://nim:8000"),
+        ("http://nim:8000/", "http://nim:8000/"),
+        ("http://nim:8000/v1/ranking", "http://nim:8000/v1/ranking"),
+        ("http://nim:8000/x/reranking", "http://nim:8000/x/reranking"),
+        ("http://vllm:8000/rerank", "http://vllm:8000/rerank"),
+        ("bogus", "bogus"),
+        ("http://", "http://"),
+    ],
+)
+def test_a_prefix_gets_the_version_and_all_else_stays(base_url: str, read: str) -> None:
+    assert with_version(base_url) == read
