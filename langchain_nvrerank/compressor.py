@@ -12,7 +12,6 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda, ensure_conf
 from nvrerank import arerank, rerank
 from nvrerank.fields import RerankFields
 
-from .address import with_version
 from .documents import DOCUMENTS_KEYS, QUERY_KEYS, checked_documents, ranked_documents, value_of
 
 
@@ -138,9 +137,6 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
             return await self.acompress_documents(*asked(inputs), config.get("callbacks"))
 
         return RunnableLambda(rerank_documents, arerank_documents, name="rerank_documents")
-
-    def _server(self) -> str | None:
-        return self.base_url and with_version(self.base_url)
 
     def _run_kind(self) -> dict[str, Any]:
         return {"name": type(self).__name__, "run_type": self.run_type}

@@ -18,6 +18,7 @@ from nvrerank import arerank, rerank
 from nvrerank.fields import RerankFields
 from nvrerank.hosted_fields import hide
 
+from .address import with_endpoint
 from .nodes import checked_nodes, ranked_nodes, text_of
 
 dispatcher = get_dispatcher(__name__)
@@ -106,6 +107,9 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
             ranked = await arerank(self.scorer, query.query_str, texts, **self._rank_options())
             result.extend(ranked_nodes(candidates, ranked))
         return result
+
+    def _server(self) -> str | None:
+        return self.base_url and with_endpoint(self.base_url)
 
     @contextmanager
     def _events(self, nodes: list[NodeWithScore], query: QueryBundle) -> Iterator[list[NodeWithScore]]:

@@ -1,15 +1,15 @@
-"""How a base_url is read, as LangChain's official class reads it."""
+"""How a base_url is read, as LlamaIndex's official class reads it."""
 
 import pytest
 
-from langchain_nvrerank.address import with_version
+from llamaindex_nvrerank.address import with_endpoint
 
 
 @pytest.mark.parametrize(
     ("base_url", "read"),
     [
-        ("https://proxy/nim", "https://proxy/nim/v1"),
-        (" https://proxy/a/b/ ", "https://proxy/a/b/v1"),
+        ("https://proxy/nim", "https://proxy/nim/ranking"),
+        (" https://proxy/a/b/ ", "https://proxy/a/b/ranking"),
         ("http://nim:8000/v1", "http://nim:8000/v1"),
         ("http://nim:8000/v1/", "http://nim:8000/v1/"),
         ("http://nim:8000/p/v2", "http://nim:8000/p/v2"),
@@ -22,5 +22,5 @@ from langchain_nvrerank.address import with_version
         ("http://", "http://"),
     ],
 )
-def test_a_prefix_gets_the_version_and_all_else_stays(base_url: str, read: str) -> None:
-    assert with_version(base_url) == read
+def test_a_prefix_gets_the_endpoint_and_all_else_stays(base_url: str, read: str) -> None:
+    assert with_endpoint(base_url) == read
