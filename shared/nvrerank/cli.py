@@ -24,9 +24,21 @@ from .ranking import Ranked, RankOptions, ScoreMode, rerank
 from .scorer import Scorer
 from .texts import clean_query
 
-MakeScorer = Callable[[str | None, str | None, str | None], Scorer]
-"""A scorer from `--model`, `--revision` and `--device`. A program that embeds the command, or tests
-it, gives its own as the context's object: `app(obj=make_scorer)`."""
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the options say of the scorer; each is None where it was not given."""
+
+    model: str | None = None
+    revision: str | None = None
+    device: str | None = None
+    hosted: str | None = None
+    base_url: str | None = None
+
+
+MakeScorer = Callable[[Wanted], Scorer]
+"""A program that embeds the command, or tests it, gives its own as the context's object:
+`app(obj=make_scorer)`."""
 
 app = typer.Typer(
     help="Rerank text by its relevance to a question.",
@@ -54,6 +66,12 @@ def rank(
     model: Annotated[str | None, typer.Option(help="Folder or hub name; else the embedded model.")] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda.")] = None,
+    hosted: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="A model behind an API; the key is NVIDIA_API_KEY.")
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="The API's address, such as that of a NIM of your own.")
+    ] = None,
     top_n: Annotated[int | None, typer.Option(help="At most so many passages; else all.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Least score that stays.")] = None,
     score_mode: Annotated[ScoreMode, typer.Option(help="sigmoid: scores in 0..1.")] = "logit",
@@ -64,11 +82,11 @@ def rank(
     A passage is a few paragraphs, cut at blank lines. It comes with its rank, its score, and the file
     and line where it starts.
     """
-    make_scorer: MakeScorer = context.obj or _local_scorer
+    make_scorer: MakeScorer = context.obj or _scorer
     with _errors_in_one_line():
         options = RankOptions(top_n, threshold, score_mode)
         query = clean_query(question)
-        scorer = make_scorer(model, revision, device)
+        scorer = make_scorer(Wanted(model, revision, device, hosted, base_url))
         sources = [Source(file, passage) for file in files for passage in cut(_read(file))]
         if not sources:
             _say("nothing to rank: no text in " + ", ".join(files))
@@ -90,10 +108,23 @@ def _model_row(model: RerankModel) -> tuple[str, str, str, str]:
     return model.id, str(model.context), hosted, model.successor or ""
 
 
-def _local_scorer(model: str | None, revision: str | None, device: str | None) -> Scorer:
-    from .local import LocalScorer  # torch takes seconds to import
+def _scorer(wanted: Wanted) -> Scorer:
+    """Hosted if an API is named, else on this machine; each room is imported only where it is used.
 
-    return LocalScorer(model, revision=revision, device=device)
+    Raises:
+        ValueError: Options of both were given.
+    """
+    if wanted.hosted is None and wanted.base_url is None:
+        from .local import LocalScorer
+
+        return LocalScorer(wanted.model, revision=wanted.revision, device=wanted.device)
+    if wanted.model or wanted.revision or wanted.device:
+        raise ValueError(
+            "--model, --revision and --device are for this machine, --hosted and --base-url for an API"
+        )
+    from .hosted import HostedScorer
+
+    return HostedScorer(wanted.hosted, base_url=wanted.base_url)
 
 
 def _read(file: str) -> str:

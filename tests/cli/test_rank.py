@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nvrerank import BadResponseError, Scorer
-from nvrerank.cli import app
+from nvrerank.cli import Wanted, app
 
 
 def test_passages_are_printed_best_first_with_score_file_and_line(command, notes):
@@ -53,8 +53,13 @@ def test_top_n_of_0_prints_nothing(command, notes):
 
 def test_the_options_say_which_model_scores(command, made_with, notes):
     command("rank", "q", notes, "--model", "org/name", "--revision", "v1", "--device", "cpu")
+    command("rank", "q", notes, "--hosted", "org/name", "--base-url", "http://127.0.0.1:9")
     command("rank", "q", notes)
-    assert made_with == [("org/name", "v1", "cpu"), (None, None, None)]
+    assert made_with == [
+        Wanted(model="org/name", revision="v1", device="cpu"),
+        Wanted(hosted="org/name", base_url="http://127.0.0.1:9"),
+        Wanted(),
+    ]
 
 
 def test_a_dash_is_standard_input(command):
