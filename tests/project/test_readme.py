@@ -17,6 +17,8 @@ def tree() -> list[str]:
     [block] = re.findall(r"```text\n(nvrerank/.*?)```", README, re.DOTALL)
     paths, parents = [], []
     for line in block.splitlines()[1:]:
+        if line.lstrip().startswith("#"):
+            continue  # goes on from the line above
         names, depth = line.split("  #")[0].strip().split(), (len(line) - len(line.lstrip())) // 2 - 1
         del parents[depth:]
         paths += ["/".join([*parents, name.rstrip("/")]) for name in names]
