@@ -28,6 +28,17 @@ bench: $(VENV)/.demo
 bench-hosted: $(VENV)/.test
 	cd shared && PYTHONPATH=../tests ../$(BIN)/python -m bench.hosted
 
+# Mines, trains, exports and evaluates the embedded model; DATA holds train/ and eval/. Takes hours.
+embedded: $(VENV)/.demo
+	@test -n "$(DATA)" || { echo "usage: make embedded DATA=path/to/data"; exit 2; }
+	PYTHONPATH=shared OMP_NUM_THREADS=1 $(BIN)/python -m embedded.train \
+		--data $(DATA) --cache build/embedded/cache --out build/embedded/run
+	PYTHONPATH=shared $(BIN)/python -m embedded.export build/embedded/run/mean.pt \
+		--cache build/embedded/cache --out shared/nvrerank/local/embedded
+	PYTHONPATH=shared $(BIN)/python -m embedded.evaluate --data $(DATA) --cache build/embedded/cache \
+		--model shared/nvrerank/local/embedded --out build/embedded/report \
+		--sample 75 --threads 2 --bfloat16 --report
+
 clean:
 	rm -rf $(VENV) .cache build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 

@@ -143,7 +143,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     args.out.mkdir(parents=True, exist_ok=True)
-    for name in args.sets:
+    for name in args.sets or (EVAL_SETS if args.model else ()):
         began = time.monotonic()
         score = scorer(args.model, fast=args.bfloat16)
         chosen = read_eval_set(args.data / "eval", name)

@@ -69,7 +69,7 @@ def train(model: TwoSegmentEncoder, draw: Draw, pace: Pace, out: Path) -> None:
         for one in optimizer.param_groups:
             one["lr"] = one["initial_lr"] * min(1.0, (step + 1) / WARMUP, 1 - progress)
         first = (step * dist.get_world_size() + dist.get_rank()) * pace.per_worker
-        groups = [draw(first + n, random.Random(f"{first} {n}")) for n in range(pace.per_worker)]
+        groups = [draw(first + n, random.Random(f"0 {first} {n}")) for n in range(pace.per_worker)]
         losses.append(backward(model, groups))
         average_gradients(trained)
         optimizer.step()

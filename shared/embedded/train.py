@@ -88,9 +88,7 @@ def main() -> None:
         "--cache", type=Path, required=True, help="embeddings and the base model are kept here"
     )
     parser.add_argument("--out", type=Path, required=True, help="checkpoints: start.pt, last.pt, mean.pt")
-    parser.add_argument(
-        "--steps", type=int, default=2747, help="of four questions; the default sees each once"
-    )
+    parser.add_argument("--steps", type=int, default=1469, help="of four questions each")
     parser.add_argument("--minutes", type=float, default=600, help="ends the run before its steps are done")
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
     parser.add_argument("--first-crossing-layer", type=int, default=2)

@@ -175,3 +175,15 @@ def test_an_exported_model_scores_as_it_did(model, pairs, tokenizer, tmp_path):
 def test_averaging_checkpoints_weighs_them():
     one, two = {"w": torch.tensor([0.0, 4.0])}, {"w": torch.tensor([8.0, 4.0])}
     assert average([one, two], [0.25, 0.75])["w"].tolist() == [6.0, 4.0]
+
+
+def test_metrics_agree_with_those_of_ir_measures():
+    ir = pytest.importorskip("ir_measures")
+    chance = random.Random(0)
+    for _ in range(20):
+        ids = [f"p{n}" for n in range(30)]
+        ranking, relevant = chance.sample(ids, 15), set(chance.sample(ids, chance.randint(1, 4)))
+        run = {"q": {one: float(-place) for place, one in enumerate(ranking)}}
+        asked = [ir.R @ 1, ir.R @ 5, ir.nDCG @ 10]
+        theirs = ir.calc_aggregate(asked, {"q": dict.fromkeys(relevant, 1)}, run)
+        assert list(measure(ranking, relevant).values()) == pytest.approx([theirs[one] for one in asked])

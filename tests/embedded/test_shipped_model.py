@@ -37,18 +37,6 @@ def test_the_passage_that_answers_a_plain_question_comes_first(score, question, 
     assert max(range(len(PASSAGES)), key=scores.__getitem__) == answer
 
 
-def test_among_passages_with_the_same_words_the_answering_one_comes_first(score):
-    scores = score(
-        "Who wrote the novel Dracula?",
-        [
-            "The novel Dracula was adapted for the stage by Hamilton Deane, who also acted in it.",
-            "Bram Stoker published Dracula in 1897; the novel made the Irish author famous.",
-            "Dracula is a genus of orchids; the name of the novel was not forgotten by who chose it.",
-        ],
-    )
-    assert scores[1] == max(scores)
-
-
 def test_a_score_does_not_depend_on_the_other_passages(score):
     question, *_ = QUESTIONS
     alone = [value for passage in PASSAGES for value in score(question, [passage])]
