@@ -24,7 +24,7 @@ from nvrerank import Scorer
 from .corpus import TopicPassage
 from .scoring import Clock
 
-CANDIDATES = 30
+CANDIDATES = 20
 """How many passages are retrieved and reranked for a question."""
 
 Vectors = Mapping[str, list[float]]
