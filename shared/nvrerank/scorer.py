@@ -5,9 +5,28 @@ from __future__ import annotations
 import asyncio
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from .errors import BadResponseError
+from .rulers import EstimatedRuler, Ruler
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One passage's logit, and what of the passage it comes from.
+
+    Attributes:
+        logit: The raw relevance logit.
+        truncated: Whether the passage was longer than the model reads, so that its end was not read;
+            None: the scorer can't tell.
+        window: Where the passage was scored in parts, the characters of the best of them, as (start, end);
+            None: it was scored as a whole.
+    """
+
+    logit: float
+    truncated: bool | None = None
+    window: tuple[int, int] | None = None
 
 
 class Scorer(ABC):
@@ -44,6 +63,37 @@ class Scorer(ABC):
     async def ascore(self, query: str, passages: Sequence[str]) -> list[float]:
         """As `score`, without blocking the event loop."""
         return await asyncio.to_thread(self.score, query, passages)
+
+    def score_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        """As `score`, with what each logit comes from; a scorer that knows more than the logit writes it."""
+        return [Scored(logit) for logit in self.score(query, passages)]
+
+    async def ascore_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        """As `score_detailed`, without blocking the event loop."""
+        return [Scored(logit) for logit in await self.ascore(query, passages)]
+
+    def ruler(self, query: str) -> Ruler:
+        """What counts passages in tokens beside this query, for whoever cuts long ones.
+
+        This one estimates, and does not know how many tokens the model reads.
+        """
+        return EstimatedRuler(query=query)
+
+    def score_many(self, jobs: Iterable[tuple[str, Sequence[str]]]) -> list[list[float]]:
+        """Scores several queries, each with passages of its own.
+
+        This one scores them one after another; a scorer that can batch across queries overrides it.
+
+        Args:
+            jobs: (query, passages) for each query; a query may have no passages.
+
+        Returns:
+            For each job its logits, both in input order.
+
+        Raises:
+            NVRerankError: The scores could not be had; there are no partial results.
+        """
+        return [self.score(query, passages) for query, passages in jobs]
 
 
 def checked_scores(scores: Sequence[float], count: int, *, source: str) -> list[float]:
