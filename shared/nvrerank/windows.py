@@ -1,0 +1,194 @@
+"""A long passage becomes overlapping windows, and their scores one score. Pure.
+
+FirstP, MaxP and the mean over parts are as in Dai and Callan, "Deeper Text Understanding for IR with
+Contextual Neural Language Modeling" (SIGIR 2019).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from .borders import Borders, Span, cut
+from .errors import RequestRejectedError
+from .rulers import Ruler
+from .scorer import Scored
+
+Pool = Literal["max", "mean", "first"]
+LongPassages = Literal["truncate", "windows", "error"]
+
+OVERLAP = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Cutting:
+    """How long passages are cut; checked at construction.
+
+    Attributes:
+        size: Most tokens of a window; None: what the model reads beside the query.
+        overlap: Least tokens that neighbours share, at most a quarter of a window; None: 64, or that quarter.
+        pool: What the passage's score is: "max" of its windows, their "mean", or the "first" alone.
+
+    Raises:
+        TypeError: size or overlap is no integer.
+        ValueError: A value is out of range or unknown.
+    """
+
+    size: int | None = None
+    overlap: int | None = None
+    pool: Pool = "max"
+
+    def __post_init__(self) -> None:
+        if self.size is not None:
+            _check_count("size", self.size, least=1)
+        if self.overlap is not None:
+            _check_count("overlap", self.overlap, least=0)
+            if self.size is not None and self.overlap > self.size // 4:
+                raise ValueError(
+                    f"overlap must be at most a quarter of size, not {self.overlap} of {self.size}"
+                )
+        if self.pool not in get_args(Pool):
+            raise ValueError(f"pool must be 'max', 'mean' or 'first', not {self.pool!r}")
+
+    def plan(self, ruler: Ruler, passages: Sequence[str]) -> WindowPlan:
+        """Cuts the passages that are too long.
+
+        Args:
+            ruler: Counts tokens beside the query.
+            passages: Clean passages, none blank.
+
+        Raises:
+            ValueError: It is not known how many tokens the model reads, and there is no `size`.
+        """
+        most = self._most(ruler)
+        counts = ruler.counts(passages)
+        spans = [
+            [(0, len(text))] if count <= most else self._spans(text, ruler, most)
+            for text, count in zip(passages, counts, strict=True)
+        ]
+        read = [each[:1] for each in spans] if self.pool == "first" else spans
+        unread = [len(each) > len(kept) for each, kept in zip(spans, read, strict=True)]
+        return WindowPlan(passages, read, unread, self.pool, exact=ruler.exact)
+
+    def _most(self, ruler: Ruler) -> int:
+        limits = [limit for limit in (self.size, ruler.room) if limit is not None]
+        if not limits:
+            raise ValueError("it is not known how many tokens the model reads: give size=")
+        if min(limits) < 1:
+            raise RequestRejectedError("the query leaves no room for a passage: shorten it")
+        return min(limits)
+
+    def _spans(self, text: str, ruler: Ruler, most: int) -> list[Span]:
+        """Windows of at most so many tokens, by the count of each as a text of its own.
+
+        Cut off, a piece can have other tokens than within its passage: then all is cut shorter.
+        """
+        ends, borders = ruler.ends(text), Borders(text)
+        overlap = OVERLAP if self.overlap is None else self.overlap
+        budget = most
+        while True:
+            spans = list(cut(text, ends, borders, budget, min(overlap, budget // 4)))
+            excess = max(ruler.counts([text[start:end] for start, end in spans])) - most
+            if excess <= 0 or budget == 1:
+                return spans
+            budget = max(1, budget * most // (most + excess))
+
+
+class WindowPlan:
+    """What is to be scored, and whose it is.
+
+    Args:
+        passages: The passages.
+        spans: For each the windows to score; one that is all of it: the passage is not cut.
+        unread: For each whether there is more of it that is not to be scored.
+        pool: How a passage's windows become one score.
+        exact: Whether all windows are known to fit.
+
+    Attributes:
+        texts: Each distinct window, in order of first appearance.
+    """
+
+    def __init__(
+        self,
+        passages: Sequence[str],
+        spans: Sequence[list[Span]],
+        unread: list[bool],
+        pool: Pool,
+        *,
+        exact: bool,
+    ) -> None:
+        first: dict[str, int] = {}
+        self._slots = [
+            [first.setdefault(text[start:end], len(first)) for start, end in each]
+            for text, each in zip(passages, spans, strict=True)
+        ]
+        self.texts = list(first)
+        self._spans = spans
+        self._unread = unread
+        self._lengths = [len(text) for text in passages]
+        self._pool = pool
+        self._exact = exact
+
+    def pooled(self, scored: Sequence[Scored]) -> list[Scored]:
+        """One score for each passage from one for each of `texts`.
+
+        `window` is the best window, the earliest of equals; None: the passage was not cut.
+        """
+        return [self._one(index, [scored[slot] for slot in slots]) for index, slots in enumerate(self._slots)]
+
+    @contextmanager
+    def naming_passages(self) -> Iterator[None]:
+        """Within it an error about one of `texts` becomes one about its passage."""
+        try:
+            yield
+        except RequestRejectedError as error:
+            if error.index is not None:
+                error.index = next(i for i, slots in enumerate(self._slots) if error.index in slots)
+            raise
+
+    def _one(self, index: int, parts: list[Scored]) -> Scored:
+        best = max(range(len(parts)), key=lambda part: parts[part].logit)
+        start, end = self._spans[index][best]
+        inner = parts[best].window
+        window = (start, end) if inner is None else (start + inner[0], start + inner[1])
+        logits = [part.logit for part in parts]
+        logit = math.fsum(logits) / len(logits) if self._pool == "mean" else max(logits)
+        whole = window == (0, self._lengths[index])
+        return Scored(logit, self._truncated(index, parts), None if whole else window)
+
+    def _truncated(self, index: int, parts: list[Scored]) -> bool | None:
+        told = [part.truncated for part in parts]
+        if self._unread[index] or True in told:
+            return True
+        return False if self._exact or None not in told else None
+
+
+def settled(long_passages: LongPassages | None, truncate: str | None) -> LongPassages:
+    """What becomes of a passage that is too long, from both ways of saying so.
+
+    Args:
+        long_passages: None: as `truncate` says.
+        truncate: The official "END" or "NONE", which is "error"; None: as `long_passages` says.
+
+    Raises:
+        ValueError: long_passages is unknown, or they contradict each other.
+    """
+    if long_passages is None:
+        return "error" if truncate == "NONE" else "truncate"
+    if long_passages not in get_args(LongPassages):
+        raise ValueError(f"long_passages must be 'truncate', 'windows' or 'error', not {long_passages!r}")
+    if truncate is not None and (truncate == "NONE") != (long_passages == "error"):
+        raise ValueError(
+            f"long_passages={long_passages!r} and truncate={truncate!r} contradict each other: leave one out"
+        )
+    return long_passages
+
+
+def _check_count(name: str, value: object, *, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number, not {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be {least} or more, not {value}")
