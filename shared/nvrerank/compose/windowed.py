@@ -1,0 +1,114 @@
+"""Windowed: a scorer that reads long passages to their end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from nvrerank.rulers import Ruler
+from nvrerank.scorer import Scored, Scorer, checked_scores
+from nvrerank.texts import clean_call
+from nvrerank.windows import Cutting, Pool, WindowPlan
+
+
+class Windowed(Scorer):
+    """Cuts passages that are too long into overlapping windows, and takes the best one's score.
+
+    Windows end after a sentence where they can. All windows of a call go to the inner scorer at once, each
+    distinct one once; a passage that fits is scored whole, as the inner scorer alone would. What fits is
+    counted by the inner scorer's `ruler`: a `LocalScorer` counts its own tokens, a `HostedScorer` those of
+    its model's tokenizer if that is in Hugging Face's cache on this machine; else they are estimated (see
+    `nvrerank.rulers.EstimatedRuler`).
+
+    `score_detailed`, and `rerank` by it, tell which window was best: `passage[start:end]` is the text that
+    was scored.
+
+    Args:
+        scorer: What scores the windows.
+        size: Most tokens of a window, query and prompt not counted; None: what the model reads beside them.
+            A scorer that does not know how much that is needs it.
+        overlap: Least tokens that neighbouring windows share, at most a quarter of one; None: 64, or that
+            quarter.
+        pool: What the passage's score is: "max" of its windows, their "mean", or the "first" window's alone,
+            which leaves the rest unread.
+
+    Attributes:
+        scorer: The inner scorer.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        ValueError: An argument is out of range or unknown.
+    """
+
+    def __init__(
+        self, scorer: Scorer, *, size: int | None = None, overlap: int | None = None, pool: Pool = "max"
+    ) -> None:
+        if not isinstance(scorer, Scorer):
+            raise TypeError(f"scorer must be a Scorer, not {type(scorer).__name__}")
+        self.scorer = scorer
+        self._cutting = Cutting(size, overlap, pool)
+
+    @property
+    def name(self) -> str:
+        """The inner scorer's."""
+        return self.scorer.name
+
+    def score(self, query: str, passages: Sequence[str]) -> list[float]:
+        """Scores passages; see `Scorer.score`.
+
+        Raises:
+            TypeError: A text is not a string.
+            ValueError: The query or a passage is blank, or it is not known how many tokens the model reads.
+            NVRerankError: The inner scorer failed; an index is that of the passage, not of a window.
+        """
+        return [one.logit for one in self.score_detailed(query, passages)]
+
+    async def ascore(self, query: str, passages: Sequence[str]) -> list[float]:
+        """As `score`, without blocking the event loop."""
+        return [one.logit for one in await self.ascore_detailed(query, passages)]
+
+    def score_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        """As `score`, with the best window of each passage that was cut."""
+        query, texts = clean_call(query, passages)
+        if not texts:
+            return []
+        plan = self._plan(query, texts)
+        with plan.naming_passages():
+            return self._pooled(plan, self.scorer.score_detailed(query, plan.texts))
+
+    async def ascore_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        """As `score_detailed`, without blocking the event loop; windows are planned in a thread."""
+        query, texts = clean_call(query, passages)
+        if not texts:
+            return []
+        plan = await asyncio.to_thread(self._plan, query, texts)
+        with plan.naming_passages():
+            return self._pooled(plan, await self.scorer.ascore_detailed(query, plan.texts))
+
+    def score_many(self, jobs: Iterable[tuple[str, Sequence[str]]]) -> list[list[float]]:
+        """As promised by `Scorer`: the windows of all queries go to the inner scorer at once."""
+        calls = [clean_call(query, passages) for query, passages in jobs]
+        plans = [self._plan(query, texts) for query, texts in calls]
+        answers = self.scorer.score_many(
+            [(query, plan.texts) for (query, _), plan in zip(calls, plans, strict=True)]
+        )
+        return [
+            [one.logit for one in self._pooled(plan, [Scored(logit) for logit in logits])]
+            for plan, logits in zip(plans, answers, strict=True)
+        ]
+
+    def ruler(self, query: str) -> Ruler:
+        """The inner scorer's."""
+        return self.scorer.ruler(query)
+
+    def __repr__(self) -> str:
+        cutting = self._cutting
+        said = f"size={cutting.size}, overlap={cutting.overlap}, pool={cutting.pool!r}"
+        return f"{type(self).__name__}({self.scorer!r}, {said})"
+
+    def _plan(self, query: str, texts: Sequence[str]) -> WindowPlan:
+        return self._cutting.plan(self.scorer.ruler(query), texts)
+
+    def _pooled(self, plan: WindowPlan, scored: Sequence[Scored]) -> list[Scored]:
+        checked_scores([one.logit for one in scored], len(plan.texts), source=self.name)
+        return plan.pooled(scored)
