@@ -51,6 +51,20 @@ def by_token_budget(lengths: Sequence[int], budget: int) -> list[list[int]]:
     return _fill(longest_first, lengths, budget, len(lengths))
 
 
+def share_of_budget(total: int, budget: int, workers: int) -> int:
+    """How many tokens a batch holds so that all workers are busy until the end.
+
+    Four batches a worker leave little to wait for at the end; below 128 tokens a batch is more overhead
+    than work.
+
+    Args:
+        total: Tokens of all sequences.
+        budget: Tokens a batch may hold.
+        workers: How many compute at once.
+    """
+    return min(budget, max(128, -(-total // (4 * workers))))
+
+
 def put_back(plan: Sequence[Sequence[int]], answers: Iterable[Sequence[float]], total: int) -> list[float]:
     """Puts the scores of planned batches in input order.
 

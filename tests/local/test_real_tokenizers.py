@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import random
 from pathlib import Path
+from pydoc_data.topics import topics
 
 import pytest
 from support import reference
@@ -17,6 +18,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, processors
 from nvrerank import LocalScorer
 from nvrerank.local.prompt import PromptEncoder
 from nvrerank.models import NVIDIA_PROMPT
+from nvrerank.rulers import EstimatedRuler
 
 pytestmark = pytest.mark.slow
 
@@ -130,6 +132,17 @@ def test_prompts_have_the_ids_that_the_vocabularys_own_library_gives(family):
         assert pair.ids == family.oracle(f"question:{query} \n \n passage:{passage}")
 
 
+def test_the_query_is_tokenised_once_only_where_that_changes_nothing(family):
+    encoder = PromptEncoder(family.tokenizer, NVIDIA_PROMPT)
+    assert encoder._splits == isinstance(family, Llama3)
+
+
+def test_a_cut_after_the_colon_would_be_noticed(family):
+    encoder = PromptEncoder(family.tokenizer, NVIDIA_PROMPT)
+    encoder._head, encoder._colon = "question:{query} \n \n passage:", ""
+    assert not encoder._can_split()
+
+
 def test_the_comparison_would_notice_a_space_after_the_colon(family):
     encoder = PromptEncoder(family.tokenizer, NVIDIA_PROMPT)
     [pair] = encoder.encode("who?", ["me"], 512)
@@ -156,3 +169,25 @@ def test_scores_equal_the_reference_with_the_real_vocabulary(family, tmp_path):
         for passage in passages
     ]
     assert scores == pytest.approx(expected, abs=1e-5)
+
+
+SAMPLES = [
+    "Die Würde des Menschen ist unantastbar. Sie zu achten und zu schützen ist Verpflichtung aller Gewalt.",
+    "Люди рождаются свободными и равными в своём достоинстве и правах, наделены разумом и совестью.",
+    "人人生而自由，在尊严和权利上一律平等。他们赋有理性和良心，并应以兄弟关系的精神相对待。",
+    "すべての人間は、生まれながらにして自由であり、かつ、尊厳と権利とについて平等である。",
+    "सभी मनुष्यों को गौरव और अधिकारों के मामले में जन्मजात स्वतन्त्रता और समानता प्राप्त है।",
+    "Tất cả mọi người sinh ra đều được tự do và bình đẳng về nhân phẩm và quyền lợi.",
+    "The committee counted 1,204 of 3.7 million votes (0.03 %) on 12/11/2024, $4.50 each.",
+]
+
+
+def test_the_estimate_for_hosted_models_is_not_below_what_the_vocabulary_counts(family):
+    pages = [str(page)[:5000] for page in topics.values()]
+    texts = [text for text in [*SAMPLES, *pages] if len(text) >= 80]
+    counts = [len(family.oracle(text)) - 1 for text in texts]
+    estimates = EstimatedRuler().counts(texts)
+    assert len(texts) > 50
+    assert [text for text, count, most in zip(texts, counts, estimates, strict=True) if count > most] == []
+    # control: four characters a token, as is often said, would be too few for most of them
+    assert sum(count > len(text) / 4 for text, count in zip(texts, counts, strict=True)) > len(SAMPLES) - 2

@@ -3,36 +3,10 @@
 from __future__ import annotations
 
 import pytest
-import torch
+from support.running import ERRORS, SmallMemory, pairs_of
 
 from nvrerank import RequestRejectedError
-from nvrerank.local.prompt import TokenPair
 from nvrerank.local.running import BatchRunner
-
-ERRORS = {
-    "cuda": torch.OutOfMemoryError("CUDA out of memory"),
-    "cpu": RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"),
-    "python": MemoryError(),
-}
-
-
-def pairs_of(*lengths: int) -> list[TokenPair]:
-    return [TokenPair([length] * length, length, length) for length in lengths]
-
-
-class SmallMemory:
-    """A model whose score is the length, and which holds at most `room` tokens."""
-
-    def __init__(self, room: int, error: BaseException) -> None:
-        self.room, self.error = room, error
-        self.batches: list[list[int]] = []
-
-    def __call__(self, batch):
-        lengths = [len(pair.ids) for pair in batch]
-        self.batches.append(lengths)
-        if sum(lengths) > self.room:
-            raise self.error
-        return torch.tensor([float(length) for length in lengths])
 
 
 @pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS.keys())

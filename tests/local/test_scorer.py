@@ -206,8 +206,10 @@ def test_rerank_names_the_callers_own_index(folder):
 @pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
-        ({"truncate": "END "}, ValueError, "truncate must be 'END' or 'NONE'"),
-        ({"truncate": None}, ValueError, "truncate must be"),
+        ({"truncate": "END "}, ValueError, "truncate must be 'END', 'NONE' or None"),
+        ({"long_passages": "cut"}, ValueError, "long_passages must be 'truncate', 'windows' or 'error'"),
+        ({"long_passages": "windows", "truncate": "NONE"}, ValueError, "contradict each other"),
+        ({"long_passages": "error", "truncate": "END"}, ValueError, "contradict each other"),
         ({"max_length": 0}, ValueError, "max_length must be 1 or more"),
         ({"max_length": True}, TypeError, "max_length must be a whole number"),
         ({"max_length": 64.0}, TypeError, "max_length must be a whole number"),
@@ -250,8 +252,11 @@ def test_a_bar_shows_progress_on_request(folder, capsys):
 
 
 def test_no_thread_is_left_when_a_scorer_is_gone(folder):
+    before = set(threading.enumerate())  # an earlier test's workers may be there: they are the process's
+
     def names():
-        return [thread.name for thread in threading.enumerate() if thread.name.startswith("nvrerank")]
+        new = set(threading.enumerate()) - before
+        return [thread.name for thread in new if thread.name.startswith("nvrerank")]
 
     asyncio.run(LocalScorer(folder, device="cpu").ascore(QUERY, PASSAGES))
     deadline = time.monotonic() + 5

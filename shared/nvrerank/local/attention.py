@@ -13,6 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention.varlen import varlen_attn
 
+# Up to so many tokens a CPU is faster with the whole matrix of scores than with the fused kernel's blocks.
+_SHORT = 192
+
 
 @dataclass(frozen=True)
 class Packing:
@@ -41,39 +44,51 @@ class Packing:
         """The place of each sequence's first token: [sequences]."""
         return self.starts[:-1].long()
 
+    @cached_property
+    def firsts(self) -> Packing:
+        """Where the first tokens lie when they are taken out: one row a sequence."""
+        return Packing([1] * len(self.lengths), self.device)
+
     def means(self, hidden: Tensor) -> Tensor:
         """The mean over each sequence's tokens, in float32: [tokens, hidden] -> [sequences, hidden]."""
         return torch.stack([rows.float().mean(0) for rows in torch.split(hidden, list(self.lengths))])
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, packing: Packing) -> Tensor:
+def attend(
+    query: Tensor, key: Tensor, value: Tensor, packing: Packing, *, asking: Packing | None = None
+) -> Tensor:
     """Scaled dot-product attention in both directions, within each sequence.
 
     Args:
-        query: [tokens, heads, size]
+        query: [rows, heads, size]
         key: [tokens, key heads, size]; fewer heads than the query's are shared by groups.
         value: [tokens, key heads, size]
         packing: Where the sequences lie.
+        asking: Where each sequence's rows of `query` lie; None: as `packing`, a row for each token.
 
     Returns:
-        [tokens, heads * size]
+        [rows, heads * size]
     """
     if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
-        return attend_varlen(query, key, value, packing)
-    return attend_in_turn(query, key, value, packing)
+        return attend_varlen(query, key, value, packing, asking=asking)
+    return attend_in_turn(query, key, value, packing, asking=asking)
 
 
-def attend_in_turn(query: Tensor, key: Tensor, value: Tensor, packing: Packing) -> Tensor:
+def attend_in_turn(
+    query: Tensor, key: Tensor, value: Tensor, packing: Packing, *, asking: Packing | None = None
+) -> Tensor:
     """As `attend`, one sequence after the other: any device, any dtype."""
     grouped = query.shape[1] != key.shape[1]
-    lengths = list(packing.lengths)
-    mixed = [
-        functional.scaled_dot_product_attention(
-            _heads_first(q), _heads_first(k), _heads_first(v), enable_gqa=grouped
-        )  # [1, heads, length, size]
-        for q, k, v in zip(*(torch.split(rows, lengths) for rows in (query, key, value)), strict=True)
-    ]
-    return torch.cat(mixed, dim=2)[0].transpose(0, 1).flatten(1)
+    kernel = _grouped if grouped else _plain
+    lengths, rows = list(packing.lengths), list((asking or packing).lengths)
+    mixed = query.new_empty(query.shape)  # [rows, heads, size]
+    for target, q, k, v in zip(
+        *(torch.split(one, rows) for one in (mixed, query)),
+        *(torch.split(one, lengths) for one in (key, value)),
+        strict=True,
+    ):
+        target.transpose(0, 1).copy_(kernel(_heads_first(q), _heads_first(k), _heads_first(v)))
+    return mixed.flatten(1)
 
 
 def attend_varlen(
@@ -82,30 +97,44 @@ def attend_varlen(
     value: Tensor,
     packing: Packing,
     *,
+    asking: Packing | None = None,
     kernel: Callable[..., Tensor | tuple[Tensor, ...]] | None = None,
 ) -> Tensor:
     """As `attend`, in one kernel: CUDA, half precision.
 
     Args:
-        query: [tokens, heads, size]
+        query: [rows, heads, size]
         key: [tokens, key heads, size]
         value: [tokens, key heads, size]
         packing: Where the sequences lie.
+        asking: Where each sequence's rows of `query` lie; None: as `packing`.
         kernel: What to call in place of `torch.nn.attention.varlen.varlen_attn`; same signature.
     """
-    longest = max(packing.lengths)
+    rows = asking or packing
     mixed = (kernel or varlen_attn)(
         query,
         key,
         value,
+        rows.starts,
         packing.starts,
-        packing.starts,
-        longest,
-        longest,
+        max(rows.lengths),
+        max(packing.lengths),
         enable_gqa=query.shape[1] != key.shape[1],
-    )  # [tokens, heads, size]
+    )  # [rows, heads, size]
     return cast("Tensor", mixed).flatten(1)
 
 
+def _grouped(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    return functional.scaled_dot_product_attention(query[None], key[None], value[None], enable_gqa=True)[0]
+
+
+def _plain(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    if query.device.type != "cpu" or query.dtype != torch.float32 or key.shape[1] > _SHORT:
+        return functional.scaled_dot_product_attention(query[None], key[None], value[None])[0]
+    nothing = query.new_zeros(1)
+    logits = torch.baddbmm(nothing, query, key.transpose(1, 2), beta=0, alpha=query.shape[2] ** -0.5)
+    return torch.bmm(torch.softmax(logits, -1), value)
+
+
 def _heads_first(rows: Tensor) -> Tensor:
-    return rows.transpose(0, 1)[None]  # [1, heads, length, size]
+    return rows.transpose(0, 1)  # [heads, length, size]

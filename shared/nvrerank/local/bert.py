@@ -73,9 +73,10 @@ class _Body(nn.Module):
 
     def forward(self, ids: Tensor, types: Tensor, packing: Packing) -> Tensor:
         hidden: Tensor = self.embeddings(ids, types, packing)  # [tokens, hidden]
-        for layer in self.encoder.layer:
+        *layers, last = self.encoder.layer
+        for layer in layers:
             hidden = layer(hidden, packing)
-        return hidden[packing.first_tokens]  # [sequences, hidden]
+        return last(hidden, packing, first_only=True)  # type: ignore[no-any-return]  # [sequences, hidden]
 
 
 class _Layers(nn.Module):
@@ -108,8 +109,9 @@ class _Layer(nn.Module):
         self.intermediate = nn.ModuleDict({"dense": nn.Linear(config.hidden_size, config.intermediate_size)})
         self.output = _Output(config.intermediate_size, config)
 
-    def forward(self, hidden: Tensor, packing: Packing) -> Tensor:
-        hidden = self.attention["output"](self.attention["self"](hidden, packing), hidden)
+    def forward(self, hidden: Tensor, packing: Packing, *, first_only: bool = False) -> Tensor:
+        mixed = self.attention["self"](hidden, packing, first_only=first_only)
+        hidden = self.attention["output"](mixed, hidden[packing.first_tokens] if first_only else hidden)
         wide = functional.gelu(self.intermediate["dense"](hidden))  # [tokens, intermediate]
         return self.output(wide, hidden)  # type: ignore[no-any-return]
 
@@ -122,12 +124,14 @@ class _Attention(nn.Module):
         self.key = nn.Linear(config.hidden_size, config.hidden_size)
         self.value = nn.Linear(config.hidden_size, config.hidden_size)
 
-    def forward(self, hidden: Tensor, packing: Packing) -> Tensor:
+    def forward(self, hidden: Tensor, packing: Packing, *, first_only: bool) -> Tensor:
+        """All tokens are seen; with `first_only` each sequence's first alone asks: a head reads no other."""
+        rows, asking = (hidden[packing.first_tokens], packing.firsts) if first_only else (hidden, packing)
         query, key, value = (
-            project(hidden).unflatten(-1, (self.heads, -1))  # [tokens, heads, size]
-            for project in (self.query, self.key, self.value)
+            project(seen).unflatten(-1, (self.heads, -1))  # [rows or tokens, heads, size]
+            for project, seen in ((self.query, rows), (self.key, hidden), (self.value, hidden))
         )
-        return attend(query, key, value, packing)
+        return attend(query, key, value, packing, asking=asking)
 
 
 class _Output(nn.Module):

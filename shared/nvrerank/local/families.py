@@ -18,6 +18,7 @@ from .attention import Packing
 from .checkpoint import Checkpoint
 from .config import Config
 from .prompt import PairEncoder, PromptEncoder, TemplateEncoder, TokenPair, TwoInputEncoder
+from .quantized import quantize
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Family:
         encoder: The prompt or template its tokenizer needs.
         forward: How the module is called for a batch.
         context: Tokens it reads.
+        body: What the names of its layers begin with: what `quantize` makes smaller.
         not_needed: Regular expression of tensors that checkpoints of it hold and scoring doesn't need.
     """
 
@@ -51,9 +53,12 @@ class Family:
     encoder: Callable[[Tokenizer], PairEncoder]
     forward: Callable[[nn.Module, torch.device, Sequence[TokenPair]], Tensor]
     context: Callable[[Config], int]
+    body: str
     not_needed: str = ""
 
-    def load(self, checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> LoadedModel:
+    def load(
+        self, checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device, int8: bool
+    ) -> LoadedModel:
         """Builds the module without memory, checks everything, then reads the weights.
 
         Raises:
@@ -65,6 +70,8 @@ class Family:
         layers = checkpoint.config.size("num_hidden_layers")
         skip = partial(_is_not_needed, pattern=self.not_needed, layers=layers)
         checkpoint.fill(module, dtype=dtype, device=device, not_needed=skip)
+        if int8:
+            quantize(module, self.body)
         return LoadedModel(encoder, self.context(checkpoint.config), partial(self.forward, module, device))
 
 
@@ -107,7 +114,7 @@ def _two_inputs(module: nn.Module, _device: torch.device, batch: Sequence[TokenP
 
 
 def _ids(batch: Sequence[TokenPair], device: torch.device) -> Tensor:
-    return torch.tensor([token for pair in batch for token in pair.ids], device=device)  # [tokens]
+    return torch.tensor([token for pair in batch for token in pair.ids], device=device)  # [tokens], int64
 
 
 def _packing(batch: Sequence[TokenPair], device: torch.device) -> Packing:
@@ -120,6 +127,7 @@ def _nvidia(context: int) -> Family:
         encoder=partial(PromptEncoder, prompt=NVIDIA_PROMPT),
         forward=_one_sequence,
         context=lambda config: min(context, config.size("max_position_embeddings", context)),
+        body="model.layers.",
         not_needed=r"lm_head\.weight|.*\.rotary_emb\.inv_freq",
     )
 
@@ -131,6 +139,7 @@ _BERT = Family(
     encoder=TemplateEncoder,
     forward=_typed_sequence,
     context=lambda config: config.size("max_position_embeddings"),
+    body="bert.encoder.",
     not_needed=r"bert\.embeddings\.position_ids",
 )
 _ROBERTA = Family(
@@ -138,6 +147,7 @@ _ROBERTA = Family(
     encoder=TemplateEncoder,
     forward=_typed_sequence,
     context=lambda config: config.size("max_position_embeddings") - architectures.first_position(config),
+    body="roberta.encoder.",
     not_needed=r"roberta\.embeddings\.position_ids|roberta\.pooler\.dense\.(weight|bias)",
 )
 _TWO_SEGMENT = Family(
@@ -145,6 +155,7 @@ _TWO_SEGMENT = Family(
     encoder=TwoInputEncoder,
     forward=_two_inputs,
     context=lambda config: config.size("max_position_embeddings"),
+    body="layers.",
 )
 
 FAMILIES = {

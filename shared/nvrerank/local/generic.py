@@ -19,9 +19,12 @@ from .checkpoint import Checkpoint
 from .config import Config
 from .families import LoadedModel
 from .prompt import TemplateEncoder, TokenPair
+from .quantized import quantize
 
 
-def load_generic(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device) -> LoadedModel:
+def load_generic(
+    checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.device, int8: bool
+) -> LoadedModel:
     """Loads a model with one label through `AutoModelForSequenceClassification`.
 
     Raises:
@@ -40,6 +43,8 @@ def load_generic(checkpoint: Checkpoint, *, dtype: torch.dtype, device: torch.de
             "this is a classifier"
         )
     module.requires_grad_(requires_grad=False).eval().to(device)
+    if int8:
+        quantize(module, f"{module.base_model_prefix}.")
     encoder = TemplateEncoder(checkpoint.tokenizer(module.get_input_embeddings().num_embeddings))
     return LoadedModel(encoder, _context(checkpoint), partial(_padded, module, device=device))
 
@@ -75,7 +80,7 @@ def _context(checkpoint: Checkpoint) -> int:
 def _padded(module: nn.Module, batch: Sequence[TokenPair], *, device: torch.device) -> Tensor:
     longest = max(len(pair.ids) for pair in batch)
     filler = getattr(module.config, "pad_token_id", None) or 0
-    rows = [pair.ids + [filler] * (longest - len(pair.ids)) for pair in batch]
+    rows = [[*pair.ids, *[filler] * (longest - len(pair.ids))] for pair in batch]
     inputs = {
         "input_ids": torch.tensor(rows, device=device),  # [pairs, longest]
         "attention_mask": torch.tensor(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -14,17 +14,23 @@ from typing import Self
 import torch
 
 from nvrerank.errors import RequestRejectedError
-from nvrerank.scorer import Scorer, checked_scores
-from nvrerank.texts import clean_call
+from nvrerank.scorer import Scored, Scorer, checked_scores
+from nvrerank.texts import clean_call, clean_query
+from nvrerank.windows import Cutting, LongPassages
 
 from .checkpoint import Checkpoint
+from .config import Config
+from .crew import crew
 from .families import LoadedModel, find_family
 from .generic import load_generic
-from .prompt import TokenPair
+from .parts import Part, Parts, naming_job
+from .prompt import TokenPair, compact
+from .ruler import LocalRuler
 from .running import BatchRunner
-from .settings import Settings, Truncate
+from .settings import Quantize, Settings, Truncate, tokens_that_fit
 from .source import find_source
 
+_ENCODED_AT_ONCE = 256  # passages; a tokenizer's own records take a hundred bytes and more for each token
 _CALLS_AT_ONCE = 4  # asynchronous calls that share the model; the rest wait without holding a thread
 
 
@@ -41,11 +47,16 @@ class LocalScorer(Scorer):
         device: Such as "cpu", "cuda", "cuda:1"; None: CUDA if there is one.
         dtype: "float32", "bfloat16" or "float16", or torch's own; None: bfloat16 on CUDA, float32
             elsewhere.
-        max_length: Tokens of query and passage together; None: the model's context. A longer pair
-            is cut from the passage's end.
-        truncate: "END" cuts; "NONE" makes a longer pair an error.
-        batch_tokens: Tokens computed at once; None: 1,024 on a CPU, 16,384 elsewhere. When memory
-            runs out it is halved and stays so.
+        max_length: Tokens of query and passage together; None: the model's context.
+        long_passages: What becomes of a passage that is too long. "truncate" cuts its end off, "windows"
+            scores it in parts as `nvrerank.Windowed` does, "error" refuses it. None: as `truncate` says; if
+            that says nothing, "truncate".
+        truncate: The same in the official classes' words: "END" is "truncate", "NONE" is "error".
+        batch_tokens: Tokens computed at once; None: 512 on each core of a CPU (256 in int8), 16,384
+            elsewhere. On a GPU with little free memory it is less; when memory runs out it is halved and
+            stays so.
+        quantize: "int8" multiplies in 8-bit integers: faster on a CPU that has instructions for it, at a
+            small loss. None: as `dtype` says.
         progress: Whether a bar shows the passages done.
 
     Raises:
@@ -62,13 +73,21 @@ class LocalScorer(Scorer):
         device: str | torch.device | None = None,
         dtype: str | torch.dtype | None = None,
         max_length: int | None = None,
-        truncate: Truncate = "END",
+        long_passages: LongPassages | None = None,
+        truncate: Truncate | None = None,
         batch_tokens: int | None = None,
+        quantize: Quantize | None = None,
         progress: bool = False,
     ) -> None:
         self._source = find_source(model, revision)
         self._settings = Settings.checked(
-            device=device, dtype=dtype, max_length=max_length, truncate=truncate, batch_tokens=batch_tokens
+            device=device,
+            dtype=dtype,
+            max_length=max_length,
+            truncate=truncate,
+            long_passages=long_passages,
+            batch_tokens=batch_tokens,
+            quantize=quantize,
         )
         self._rebuild = partial(
             type(self),
@@ -77,11 +96,17 @@ class LocalScorer(Scorer):
             device=device,
             dtype=dtype,
             max_length=max_length,
+            long_passages=long_passages,
             truncate=truncate,
             batch_tokens=batch_tokens,
+            quantize=quantize,
             progress=progress,
         )
-        self._runner = BatchRunner(self._settings.batch_tokens, progress=progress)
+        self._runner = BatchRunner(
+            self._settings.batch_tokens,
+            progress=progress,
+            crew=crew if self._settings.device.type == "cpu" else None,
+        )
         self._model: LoadedModel | None = None
         self._loading = threading.Lock()
         self._tokenizing = threading.Lock()
@@ -119,31 +144,92 @@ class LocalScorer(Scorer):
             TypeError: A text is not a string.
             ValueError: The query or a passage is blank.
             ModelLoadError: The checkpoint can't be used.
-            RequestRejectedError: A pair is too long (`truncate="NONE"`), or one pair alone does not
+            RequestRejectedError: A pair is too long (`long_passages="error"`), or one pair alone does not
                 fit into memory; `index` names the passage.
         """
-        return self._score(query, passages, stopped=lambda: False)
+        return [one.logit for one in self.score_detailed(query, passages)]
 
     async def ascore(self, query: str, passages: Sequence[str]) -> list[float]:
         """As `score`, in a thread; a cancelled call stops after the batch under way."""
+        return [one.logit for one in await self.ascore_detailed(query, passages)]
+
+    def score_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        """As `score`, with whether each passage was cut, and where its best window is if it has several."""
+        [scored] = self._score([(query, passages)], stopped=lambda: False)
+        return scored
+
+    async def ascore_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        """As `score_detailed`, in a thread; a cancelled call stops after the batch under way."""
         stop = threading.Event()
-        work = partial(self._score, query, passages, stopped=stop.is_set)
+        work = partial(self._score, [(query, passages)], stopped=stop.is_set)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor(), work)
+            [scored] = await asyncio.get_running_loop().run_in_executor(self._executor(), work)
         finally:
             stop.set()
+        return scored
 
-    def _score(self, query: str, passages: Sequence[str], *, stopped: Callable[[], bool]) -> list[float]:
-        query, texts = clean_call(query, passages)
-        if not texts:
-            return []
-        model, limit = self._loaded(), self.max_length
-        with self._tokenizing:
-            pairs = model.encoder.encode(query, texts, limit)
-        if self._settings.truncate == "NONE":
+    def score_many(self, jobs: Iterable[tuple[str, Sequence[str]]]) -> list[list[float]]:
+        """Scores several queries, each with passages of its own, in the same batches.
+
+        What is held beside the texts is four bytes a token; what is computed at once stays within
+        `batch_tokens`, however many pairs there are.
+
+        Args:
+            jobs: (query, passages) for each query.
+
+        Returns:
+            For each job its logits, both in input order.
+
+        Raises:
+            TypeError: A text is not a string.
+            ValueError: A query or a passage is blank.
+            ModelLoadError: The checkpoint can't be used.
+            RequestRejectedError: As `score`.
+
+        A note of the error says which job it is about.
+        """
+        scored = self._score(list(jobs), stopped=lambda: False)
+        return [[one.logit for one in each] for each in scored]
+
+    def ruler(self, query: str) -> LocalRuler:
+        """What counts passages beside this query as the model reads them; asking loads the model."""
+        return LocalRuler(self._loaded().encoder, clean_query(query), self.max_length, self._tokenizing)
+
+    def _score(
+        self, jobs: Sequence[tuple[str, Sequence[str]]], *, stopped: Callable[[], bool]
+    ) -> list[list[Scored]]:
+        asked = []
+        for number, (query, passages) in enumerate(jobs):
+            with naming_job(number, len(jobs)):
+                asked.append(clean_call(query, passages))
+        if not any(texts for _, texts in asked):
+            return [[] for _ in asked]
+        parts = Parts([self._part(number, asked, stopped) for number in range(len(asked))])
+        with parts.naming_passages():
+            logits = self._runner.run(self._loaded().forward, parts.pairs, stopped)
+        return parts.scored(checked_scores(logits, len(parts.pairs), source=self.name), self.max_length)
+
+    def _part(self, number: int, asked: Sequence[tuple[str, list[str]]], stopped: Callable[[], bool]) -> Part:
+        """A job's token ids, with the plan of its windows where long passages are to have some."""
+        query, texts = asked[number]
+        with naming_job(number, len(asked)):
+            if not texts or self._settings.long_passages != "windows":
+                return Part(self._encoded(query, texts, stopped), None)
+            plan = Cutting().plan(self.ruler(query), texts)
+            return Part(self._encoded(query, plan.texts, stopped), plan)
+
+    def _encoded(self, query: str, texts: Sequence[str], stopped: Callable[[], bool]) -> list[TokenPair]:
+        encoder, limit = self._loaded().encoder, self.max_length
+        pairs: list[TokenPair] = []
+        for start in range(0, len(texts), _ENCODED_AT_ONCE):
+            if stopped():
+                raise CancelledError
+            with self._tokenizing:
+                chunk = encoder.encode(query, texts[start : start + _ENCODED_AT_ONCE], limit)
+            pairs += map(compact, chunk)
+        if self._settings.long_passages == "error":
             _refuse_long(pairs, limit)
-        scores = self._runner.run(model.forward, pairs, stopped)
-        return checked_scores(scores, len(texts), source=self.name)
+        return pairs
 
     def _loaded(self) -> LoadedModel:
         with self._loading:
@@ -155,11 +241,26 @@ class LocalScorer(Scorer):
         checkpoint = Checkpoint.open(self._source.fetch())
         family = find_family(checkpoint.config)
         load = family.load if family else load_generic
-        model = load(checkpoint, dtype=self._settings.dtype, device=self._settings.device)
+        model = load(
+            checkpoint,
+            dtype=self._settings.dtype,
+            device=self._settings.device,
+            int8=self._settings.quantize == "int8",
+        )
+        if self._settings.device.type == "cuda":
+            self._fit_batches(checkpoint.config)
         wanted = self._settings.max_length
         if wanted is not None and wanted > model.context:
             raise ValueError(f"max_length {wanted} is more than the {model.context} tokens {self.name} reads")
         return model
+
+    def _fit_batches(self, config: Config) -> None:
+        hidden = config.size("hidden_size")
+        free, _ = torch.cuda.mem_get_info(self._settings.device)
+        fit = tokens_that_fit(
+            free, hidden, config.size("intermediate_size", 4 * hidden), self._settings.dtype
+        )
+        self._runner.budget = min(self._runner.budget, fit)
 
     def _executor(self) -> ThreadPoolExecutor:
         """This process's threads; a forked child has none of its parent's."""
@@ -179,7 +280,11 @@ class LocalScorer(Scorer):
 
     def __repr__(self) -> str:
         settings = self._settings
-        return f"LocalScorer({self.name!r}, device={str(settings.device)!r}, dtype={settings.dtype})"
+        kind = settings.quantize or settings.dtype
+        told = f"LocalScorer({self.name!r}, device={str(settings.device)!r}, dtype={kind}"
+        if settings.max_length is not None:
+            told += f", max_length={settings.max_length}"
+        return f"{told}, long_passages={settings.long_passages!r})"
 
 
 def _refuse_long(pairs: Sequence[TokenPair], limit: int) -> None:
@@ -187,6 +292,6 @@ def _refuse_long(pairs: Sequence[TokenPair], limit: int) -> None:
         if pair.whole > limit:
             raise RequestRejectedError(
                 f"query and passage are {pair.whole} tokens long, the model reads {limit}: "
-                "shorten the passage, or let truncate='END' cut it",
+                "shorten the passage, or let long_passages='windows' read it in parts",
                 index=index,
             )

@@ -7,10 +7,14 @@ from typing import Literal, get_args
 
 import torch
 
+from nvrerank.windows import LongPassages, settled
+
 Truncate = Literal["END", "NONE"]
+Quantize = Literal["int8"]
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-_CPU_BATCH_TOKENS = 1024
+_CPU_BATCH_TOKENS = 512
+_INT8_BATCH_TOKENS = 256  # what is between the integer products has to stay in the nearest cache
 _GPU_BATCH_TOKENS = 16_384
 
 
@@ -21,8 +25,9 @@ class Settings:
     device: torch.device
     dtype: torch.dtype
     max_length: int | None
-    truncate: Truncate
+    long_passages: LongPassages
     batch_tokens: int
+    quantize: Quantize | None
 
     @classmethod
     def checked(
@@ -31,24 +36,30 @@ class Settings:
         device: str | torch.device | None,
         dtype: str | torch.dtype | None,
         max_length: int | None,
-        truncate: Truncate,
+        truncate: Truncate | None,
+        long_passages: LongPassages | None,
         batch_tokens: int | None,
+        quantize: Quantize | None,
     ) -> Settings:
         """Fills in the defaults.
 
         Raises:
             TypeError: A number is not a whole one.
-            ValueError: A value is unknown or out of range, or the device is not on this machine.
+            ValueError: A value is unknown, out of range or at odds with another, or the device is not on
+                this machine.
         """
-        if truncate not in get_args(Truncate):
-            raise ValueError(f"truncate must be 'END' or 'NONE', not {truncate!r}")
+        if truncate is not None and truncate not in get_args(Truncate):
+            raise ValueError(f"truncate must be 'END', 'NONE' or None, not {truncate!r}")
         place = _device(device)
+        kind = _dtype(dtype, place)
+        _check_quantize(quantize, place, kind)
         return cls(
             device=place,
-            dtype=_dtype(dtype, place),
+            dtype=kind,
             max_length=None if max_length is None else _count("max_length", max_length),
-            truncate=truncate,
-            batch_tokens=_batch_tokens(batch_tokens, place),
+            long_passages=settled(long_passages, truncate),
+            batch_tokens=_batch_tokens(batch_tokens, place, quantize),
+            quantize=quantize,
         )
 
 
@@ -72,10 +83,41 @@ def _dtype(dtype: str | torch.dtype | None, device: torch.device) -> torch.dtype
     return kind
 
 
-def _batch_tokens(wanted: int | None, device: torch.device) -> int:
+def _check_quantize(quantize: object, device: torch.device, dtype: torch.dtype) -> None:
+    if quantize is None:
+        return
+    if quantize not in get_args(Quantize):
+        raise ValueError(f"quantize must be 'int8' or None, not {quantize!r}")
+    if device.type != "cpu" or dtype != torch.float32:
+        raise ValueError(
+            f"quantize='int8' is for float32 on a CPU, not {dtype} on {device}: leave one of them out"
+        )
+
+
+def _batch_tokens(wanted: int | None, device: torch.device, quantize: Quantize | None) -> int:
     if wanted is not None:
         return _count("batch_tokens", wanted)
+    if quantize == "int8":
+        return _INT8_BATCH_TOKENS
     return _CPU_BATCH_TOKENS if device.type == "cpu" else _GPU_BATCH_TOKENS
+
+
+def tokens_that_fit(free: int, hidden: int, intermediate: int, dtype: torch.dtype) -> int:
+    """How many tokens a GPU's free memory has room for: half of it, so that others can be there too.
+
+    What a layer holds for each token at once is at most eight rows of the hidden size (both residuals, query,
+    key, value, their rotations, the mix) and four of the intermediate size (gate, up, product, a copy).
+
+    Args:
+        free: Bytes, once the weights are loaded.
+        hidden: The hidden size.
+        intermediate: The intermediate size.
+        dtype: What is computed in.
+
+    Returns:
+        At least 1; a batch that still is too large is halved when memory runs out.
+    """
+    return max(1, free // 2 // ((8 * hidden + 4 * intermediate) * dtype.itemsize))
 
 
 def _count(name: str, value: object) -> int:

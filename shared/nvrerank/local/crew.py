@@ -1,0 +1,105 @@
+"""Who computes the batches: one torch thread each in parallel, or torch's own team one after another.
+
+A team's threads meet after every operation: with one core busy elsewhere all of them wait for it. Workers of
+one thread each share only a queue, so a slow core takes fewer batches.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+import torch
+
+Result = TypeVar("Result")
+
+
+class Hands(Protocol):
+    """Something that does work, some at a time."""
+
+    @property
+    def size(self) -> int:
+        """How much is done at once."""
+
+    def submit(self, work: Callable[[], Result]) -> Future[Result]:
+        """Does it, now or when its turn comes."""
+
+
+class Team:
+    """The caller's own thread, with all of torch's threads behind each operation; one caller at a time."""
+
+    size = 1
+
+    def __init__(self) -> None:
+        self._turn = threading.Lock()
+
+    def submit(self, work: Callable[[], Result]) -> Future[Result]:
+        """Does it before it returns."""
+        done: Future[Result] = Future()
+        try:
+            with self._turn:
+                done.set_result(work())
+        except Exception as error:  # noqa: BLE001  # a future carries what its work raised
+            done.set_exception(error)
+        return done
+
+
+class Crew:
+    """Workers of one torch thread each; batches are taken in the order in which they came.
+
+    Args:
+        size: How many workers.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._pool = ThreadPoolExecutor(
+            size, thread_name_prefix="nvrerank-core", initializer=_compute_alone, initargs=(size,)
+        )
+
+    def submit(self, work: Callable[[], Result]) -> Future[Result]:
+        """Has a worker do it, as soon as one is free."""
+        return self._pool.submit(work)
+
+
+_making = threading.Lock()
+_crew: Crew | None = None
+
+
+def crew() -> Crew:
+    """This process's workers, which all scorers share.
+
+    There are as many as torch may use threads (`torch.set_num_threads`, OMP_NUM_THREADS).
+    """
+    global _crew  # noqa: PLW0603  # the cores are the process's, not a scorer's
+    size = torch.get_num_threads()
+    with _making:
+        if _crew is None or _crew.size != size:
+            _crew = Crew(size)
+        return _crew
+
+
+def _compute_alone(others: int) -> None:
+    """Has this thread compute by itself, and threads that start later as they would have.
+
+    torch keeps the number for each thread and, in one global, for threads to come; a thread takes it from
+    there when it first asks.
+    """
+    torch.get_num_threads()
+    torch.set_num_threads(1)
+    restore = threading.Thread(target=torch.set_num_threads, args=(others,))
+    restore.start()
+    restore.join()
+
+
+def _forget() -> None:
+    """A forked child has none of its parent's threads, and a lock of theirs may be held for good."""
+    global _crew, _making
+    _crew, _making = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

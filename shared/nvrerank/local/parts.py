@@ -1,0 +1,85 @@
+"""What one call asks of the model: a part for each query, all parts in the same batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from itertools import accumulate
+
+from nvrerank.errors import RequestRejectedError
+from nvrerank.scorer import Scored
+from nvrerank.windows import WindowPlan
+
+from .prompt import TokenPair
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One query's pairs.
+
+    Attributes:
+        pairs: What is scored.
+        windows: Whose windows they are; None: each pair is a passage.
+    """
+
+    pairs: list[TokenPair]
+    windows: WindowPlan | None
+
+    def naming_passages(self) -> AbstractContextManager[None]:
+        """Within it an error about one of `pairs` becomes one about its passage."""
+        return nullcontext() if self.windows is None else self.windows.naming_passages()
+
+    def scored(self, logits: Sequence[float], limit: int) -> list[Scored]:
+        """The passages' scores from the pairs'."""
+        scored = [Scored(one, pair.whole > limit) for one, pair in zip(logits, self.pairs, strict=True)]
+        return scored if self.windows is None else self.windows.pooled(scored)
+
+
+class Parts:
+    """The parts of a call, and where each lies among all its pairs.
+
+    Attributes:
+        pairs: All of them, one part after another.
+    """
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts = parts
+        self._starts = [0, *accumulate(len(part.pairs) for part in parts)]
+        self.pairs = [pair for part in parts for pair in part.pairs]
+
+    def scored(self, logits: Sequence[float], limit: int) -> list[list[Scored]]:
+        """Each part's passages with their scores.
+
+        Args:
+            logits: One for each of `pairs`.
+            limit: Tokens that the model reads of a pair.
+        """
+        return [
+            part.scored(logits[start : start + len(part.pairs)], limit)
+            for part, start in zip(self._parts, self._starts, strict=False)
+        ]
+
+    @contextmanager
+    def naming_passages(self) -> Iterator[None]:
+        """Within it an error about one of `pairs` becomes one about a passage of its part."""
+        try:
+            yield
+        except RequestRejectedError as error:
+            if error.index is None:
+                raise
+            part = next(n for n, end in enumerate(self._starts[1:]) if error.index < end)
+            error.index -= self._starts[part]
+            with naming_job(part, len(self._parts)), self._parts[part].naming_passages():
+                raise
+
+
+@contextmanager
+def naming_job(number: int, count: int) -> Iterator[None]:
+    """Within it an error of a call with several jobs notes which one it is about."""
+    try:
+        yield
+    except Exception as error:
+        if count > 1:
+            error.add_note(f"this is about job {number} of {count}")
+        raise

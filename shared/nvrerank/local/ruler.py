@@ -1,0 +1,53 @@
+"""Passages counted as a model on this machine reads them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from nvrerank.rulers import Ruler
+
+from .prompt import PairEncoder
+
+_AT_ONCE = 256  # texts, whose token ids are held until they are counted
+_PROBE = "x"
+
+
+class LocalRuler(Ruler):
+    """Counts passages beside a query, by the model's own tokens.
+
+    Args:
+        encoder: The model's.
+        query: The query.
+        max_length: Tokens of query and passage together.
+        turn: Held while the tokenizer is in use: it takes one caller at a time.
+
+    Raises:
+        RequestRejectedError: The query alone leaves no room for a passage.
+    """
+
+    exact = True
+
+    def __init__(self, encoder: PairEncoder, query: str, max_length: int, turn: threading.Lock) -> None:
+        self._encoder = encoder
+        self._query = query
+        self._max_length = max_length
+        self._turn = turn
+        self._frame = self._whole([_PROBE])[0] - len(self.ends(_PROBE))
+        self.room = max_length - self._frame
+
+    def counts(self, texts: Sequence[str]) -> list[int]:
+        """As promised by `Ruler`: what each passage adds to query and prompt."""
+        whole: list[int] = []
+        for start in range(0, len(texts), _AT_ONCE):
+            whole += self._whole(texts[start : start + _AT_ONCE])
+        return [length - self._frame for length in whole]
+
+    def ends(self, text: str) -> list[int]:
+        """As promised by `Ruler`."""
+        with self._turn:
+            return self._encoder.token_ends(text)
+
+    def _whole(self, texts: Sequence[str]) -> list[int]:
+        with self._turn:
+            return [pair.whole for pair in self._encoder.encode(self._query, texts, self._max_length)]

@@ -1,0 +1,156 @@
+"""LocalScorer and long passages: counted by the model's own tokens, cut, refused, or read in windows."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import CancelledError
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.checkpoints import mistral_config, write_cross_encoder, write_decoder
+
+from nvrerank import LocalScorer, RequestRejectedError, Windowed, rerank
+from nvrerank.windows import Cutting
+
+QUERY = "who wrote it?"
+SHORT = "the sea belongs to the shore"
+LONG = "The sea belongs to the shore number 5. Rust belongs to iron. " * 30 + "He found it in the end."
+
+MODELS = {
+    "embedded": lambda _folder: None,
+    "llama": write_decoder,
+    "mistral": lambda folder: write_decoder(folder, **mistral_config()),
+    "bert": lambda folder: write_cross_encoder(folder, "bert"),
+    "xlm-roberta": lambda folder: write_cross_encoder(folder, "xlm-roberta"),
+    "modernbert": lambda folder: write_cross_encoder(folder, "modernbert"),
+}
+PIECES = [
+    "the sea",
+    "iterable",
+    " ",
+    "\n",
+    "\r\n",
+    "naïve",
+    "東京都",
+    "。",
+    "🙂",
+    "12345",
+    ". ",
+    "👩\u200d👧",
+    "a" * 30,
+]
+odd_texts = st.lists(st.sampled_from(PIECES), min_size=1, max_size=150).map("".join).filter(str.strip)
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def scorer(request, tmp_path_factory):
+    return LocalScorer(MODELS[request.param](tmp_path_factory.mktemp("model")), device="cpu", max_length=64)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_decoder(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(params=["sync", "async"])
+def detailed(request):
+    if request.param == "sync":
+        return lambda scorer, *call: scorer.score_detailed(*call)
+    return lambda scorer, *call: asyncio.run(scorer.ascore_detailed(*call))
+
+
+def test_truncated_is_told_by_the_true_count(scorer, detailed):
+    assert [one.truncated for one in detailed(scorer, QUERY, [SHORT, LONG])] == [False, True]
+    [long] = scorer._loaded().encoder.encode(QUERY, [LONG], 64)
+    assert long.whole > 64
+
+
+def test_a_ranking_counts_what_was_cut(scorer):
+    ranking = rerank(scorer, QUERY, [SHORT, LONG, LONG, ""])
+    assert ranking.truncated == 2
+    assert {one.index: one.truncated for one in ranking} == {0: False, 1: True, 2: True, 3: None}
+
+
+def test_the_ruler_counts_as_the_model_reads(scorer):
+    whole = [pair.whole for pair in scorer._loaded().encoder.encode(QUERY, [SHORT, LONG], 64)]
+    ruler = scorer.ruler(QUERY)
+    assert [64 - ruler.room + count for count in ruler.counts([SHORT, LONG])] == whole
+    assert ruler.exact
+
+
+@settings(max_examples=60, deadline=None)
+@given(text=odd_texts)
+def test_windows_fit_cover_everything_and_token_ends_ascend(scorer, text):
+    ruler = scorer.ruler(QUERY)
+    ends = ruler.ends(text)
+    assert ends == sorted(ends)
+    assert not text[ends[-1] :].strip() if ends else True
+    [spans] = Cutting().plan(ruler, [text])._spans
+    pairs = scorer._loaded().encoder.encode(QUERY, [text[start:end] for start, end in spans], 64)
+    assert max(pair.whole for pair in pairs) <= 64
+    covered = {place for start, end in spans for place in range(start, end)}
+    assert {place for place, one in enumerate(text) if not one.isspace()} <= covered
+
+
+def test_windows_are_scored_as_by_windowed_over_a_scorer_that_cuts(scorer, detailed):
+    itself = LocalScorer(scorer._source.folder, device="cpu", max_length=64, long_passages="windows")
+    found = detailed(itself, QUERY, [LONG, SHORT, LONG])
+    expected = Windowed(scorer).score_detailed(QUERY, [LONG, SHORT, LONG])
+    assert [(one.truncated, one.window) for one in found] == [(one.truncated, one.window) for one in expected]
+    assert [one.logit for one in found] == pytest.approx([one.logit for one in expected], abs=1e-5)
+    assert found[0].window is not None
+    assert found[1].window is None
+
+
+@pytest.mark.parametrize("options", [{"long_passages": "error"}, {"truncate": "NONE"}])
+def test_error_names_the_passage_and_its_length(folder, detailed, options):
+    scorer = LocalScorer(folder, device="cpu", max_length=64, **options)
+    with pytest.raises(
+        RequestRejectedError, match=r"passages\[1\]: .* tokens long, the model reads 64"
+    ) as caught:
+        detailed(scorer, QUERY, [SHORT, LONG])
+    assert caught.value.index == 1
+    assert detailed(scorer, QUERY, [SHORT])[0].truncated is False
+
+
+def test_an_error_about_a_window_names_its_passage(folder, detailed):
+    scorer = LocalScorer(folder, device="cpu", max_length=64, long_passages="windows")
+    forward = scorer._loaded().forward
+
+    def too_small(batch):
+        if any("end" in scorer._loaded().encoder._tokenizer.decode(pair.ids) for pair in batch):
+            raise MemoryError
+        return forward(batch)
+
+    object.__setattr__(scorer._loaded(), "forward", too_small)
+    with pytest.raises(RequestRejectedError, match="do not fit into memory") as caught:
+        detailed(scorer, QUERY, [SHORT, "a sea " * 100, LONG])
+    assert caught.value.index == 2
+
+
+def test_a_query_that_leaves_no_room_is_refused_with_windows_too(folder, detailed):
+    scorer = LocalScorer(folder, device="cpu", max_length=64, long_passages="windows")
+    with pytest.raises(RequestRejectedError, match="leaves no room"):
+        detailed(scorer, "why so long? " * 50, [SHORT])
+
+
+def test_a_cancelled_call_stops_after_the_batch_under_way(folder):
+    scorer = LocalScorer(folder, device="cpu", max_length=64, batch_tokens=64, long_passages="windows")
+    stops = iter([False, False, True])
+    with pytest.raises(CancelledError):
+        scorer._score([(QUERY, [LONG * 5])], stopped=lambda: next(stops))
+
+
+def test_the_answer_at_the_end_is_found_with_windows_and_lost_without():
+    query, answer = (
+        "Where is the treasure of Captain Flint buried?",
+        "Captain Flint's treasure is buried under an oak.",
+    )
+    rest = "Documentation of a list of commands says little about trees. " * 80
+    passages = [rest + answer, "A captain commands a ship and its crew.", "Oaks grow slowly and become old."]
+    cut, read = LocalScorer(device="cpu"), LocalScorer(device="cpu", long_passages="windows")
+    assert rerank(cut, query, passages)[0].index != 0
+    best = rerank(read, query, passages)[0]
+    assert best.index == 0
+    assert passages[0][slice(*best.window)].endswith(answer)

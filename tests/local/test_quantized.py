@@ -1,0 +1,108 @@
+"""int8: the integers' own arithmetic, a loss that is small and not nothing, and what it refuses."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from support.checkpoints import mistral_config, write_cross_encoder, write_decoder
+from torch import nn
+
+from nvrerank import LocalScorer
+from nvrerank.local.quantized import Int8Linear, quantize
+
+QUERY = "how do I make a class iterable?"
+PASSAGES = ["A class is iterable when it defines __iter__.", "Bananas.", "rust " * 40, "naïve 東京 🙂"]
+MODELS = {
+    "embedded": lambda _folder: None,
+    "llama": write_decoder,
+    "mistral": lambda folder: write_decoder(folder, **mistral_config()),
+    "bert": lambda folder: write_cross_encoder(folder, "bert"),
+    "xlm-roberta": lambda folder: write_cross_encoder(folder, "xlm-roberta"),
+    "modernbert": lambda folder: write_cross_encoder(folder, "modernbert"),
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def folder(request, tmp_path_factory):
+    return MODELS[request.param](tmp_path_factory.mktemp("model"))
+
+
+def test_every_family_scores_nearly_as_in_float32(folder):
+    exact = LocalScorer(folder, device="cpu").score(QUERY, PASSAGES)
+    small = LocalScorer(folder, device="cpu", quantize="int8").score(QUERY, PASSAGES)
+    assert small == pytest.approx(exact, abs=0.05 * max(1, *map(abs, exact)))
+    assert small != exact, "nothing was quantised"
+
+
+def test_a_score_still_depends_on_its_own_pair_alone(folder):
+    scorer = LocalScorer(folder, device="cpu", quantize="int8")
+    together = scorer.score(QUERY, PASSAGES)
+    assert together == pytest.approx([scorer.score(QUERY, [one])[0] for one in PASSAGES], abs=2e-2)
+
+
+def layer(inputs: int = 64, outputs: int = 48, *, bias: bool = True) -> nn.Linear:
+    torch.manual_seed(0)
+    return nn.Linear(inputs, outputs, bias=bias).requires_grad_(requires_grad=False)
+
+
+def by_hand(linear: nn.Linear, rows: torch.Tensor) -> np.ndarray:
+    """The same rounding in float64, one scale a row and one an output."""
+    weight, inputs = linear.weight.double().numpy(), rows.double().numpy()
+    scale_w = np.abs(weight).max(1, keepdims=True) / 127
+    scale_x = np.abs(inputs).max(1, keepdims=True) / 127
+    product = np.rint(inputs / scale_x) @ np.rint(weight / scale_w).T * scale_x * scale_w.T
+    return product if linear.bias is None else product + linear.bias.double().numpy()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_product_is_that_of_the_rounded_numbers(bias):
+    linear, rows = layer(bias=bias), torch.randn(33, 64, generator=torch.Generator().manual_seed(1))
+    got = Int8Linear(linear)(rows).numpy()
+    assert np.abs(got - by_hand(linear, rows)).max() < 1e-2 * np.abs(got).max()
+    assert np.median(np.abs(got - by_hand(linear, rows))) < 1e-6
+    assert np.median(np.abs(got - linear(rows).numpy())) > 1e-4, "float32's product is another"
+
+
+def test_a_row_of_nothing_gives_the_bias():
+    linear = layer()
+    assert torch.equal(Int8Linear(linear)(torch.zeros(2, 64)), linear.bias.expand(2, -1))
+
+
+def test_a_weight_takes_a_quarter_of_the_memory():
+    linear = layer()
+    small = Int8Linear(linear)
+    assert small.weight.nbytes * 4 == linear.weight.nbytes
+
+
+def test_heads_and_embeddings_stay_as_they_are():
+    module = nn.ModuleDict({"layers": nn.ModuleList([layer()]), "head": layer(), "words": nn.Embedding(3, 4)})
+    quantize(module, "layers.")
+    assert [type(part).__name__ for part in (module["layers"][0], module["head"], module["words"])] == [
+        "Int8Linear",
+        "Linear",
+        "Embedding",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"quantize": "int4"}, "'int8' or None"),
+        ({"quantize": True}, "'int8' or None"),
+        ({"quantize": "int8", "dtype": "bfloat16"}, "float32 on a CPU"),
+        ({"quantize": "int8", "dtype": "float16"}, "float32 on a CPU"),
+    ],
+)
+def test_what_it_is_not_for_is_refused_at_construction(options, words):
+    with pytest.raises(ValueError, match=words):
+        LocalScorer(**{"device": "cpu"} | options)
+
+
+def test_it_is_kept_by_a_pickle_and_told_by_the_repr():
+    copy = pickle.loads(pickle.dumps(LocalScorer(device="cpu", quantize="int8")))
+    assert (
+        repr(copy) == "LocalScorer('nvrerank-embedded', device='cpu', dtype=int8, long_passages='truncate')"
+    )
