@@ -6,6 +6,7 @@ opened when its name is first used.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from .errors import (
@@ -21,11 +22,14 @@ from .errors import (
     RequestRejectedError,
     ServiceUnavailableError,
 )
+from .fusion import ReciprocalRankFusion, ZScoreFusion
 from .models import MODELS, RerankModel
-from .ranking import PassthroughWarning, Ranked, arerank, rerank
-from .scorer import Scorer
+from .ranking import PassthroughWarning, Ranked, Ranking, arerank, rerank
+from .scorer import Scored, Scorer
 
 if TYPE_CHECKING:
+    from . import show
+    from .compose import Windowed
     from .hosted import HostedScorer
     from .local import LocalScorer
 
@@ -45,26 +49,31 @@ __all__ = [
     "NVRerankError",
     "PassthroughWarning",
     "Ranked",
+    "Ranking",
     "RateLimitError",
+    "ReciprocalRankFusion",
     "RequestRejectedError",
     "RerankModel",
+    "Scored",
     "Scorer",
     "ServiceUnavailableError",
+    "Windowed",
+    "ZScoreFusion",
     "arerank",
     "rerank",
+    "show",
 ]
 
 
+_ROOMS = {"HostedScorer": ".hosted", "LocalScorer": ".local", "Windowed": ".compose"}
+
+
 def __getattr__(name: str) -> object:
-    if name == "HostedScorer":
-        from .hosted import HostedScorer
-
-        return HostedScorer
-    if name == "LocalScorer":
-        from .local import LocalScorer
-
-        return LocalScorer
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "show":
+        return import_module(".show", __name__)
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_ROOMS[name], __name__), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""From logits to an order: blanks and duplicates, sort, threshold, top_n.
+"""From logits to an order: blanks and duplicates, sort or fuse, threshold, top_n.
 
 Everything but the two calls of the scorer is pure; `rerank` and `arerank` share all of it.
 """
@@ -9,12 +9,16 @@ import math
 import operator
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal, SupportsIndex, get_args
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, SupportsIndex, get_args
 
 from .errors import NVRerankError, RequestRejectedError
-from .scorer import Scorer, checked_scores
+from .fusion import Fusion, FusionName, as_fusion, checked_retrieval_scores
+from .scorer import Scored, Scorer, checked_scores
 from .texts import clean_passages, clean_query, is_blank
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 ScoreMode = Literal["logit", "sigmoid"]
 OnError = Literal["raise", "passthrough"]
@@ -32,10 +36,62 @@ class Ranked:
         index: The passage's index in the input.
         score: Its relevance, a logit or a probability by `score_mode`; None for a blank passage and
             for every passage after a passthrough.
+        truncated: Whether its end was not read because the pair was too long; None: not known.
+        window: Where the passage was scored in parts, the characters of the best of them, as (start, end),
+            of the passage as `Ranking.passages` has it; None: it was scored as a whole.
+        fused: What it was ordered by where `fuse` was asked for; None: by its score.
     """
 
     index: int
     score: float | None
+    truncated: bool | None = None
+    window: tuple[int, int] | None = None
+    fused: float | None = None
+
+
+class Ranking(list[Ranked]):
+    """What `rerank` returns: a list of `Ranked`, best first, that knows what was ranked.
+
+    Attributes:
+        query: The query, as it was scored.
+        passages: All passages, in input order, also those that were dropped.
+        retrieval_scores: What retrieval scored them, in input order; None: not known.
+    """
+
+    def __init__(
+        self,
+        ranked: Iterable[Ranked],
+        query: str,
+        passages: Sequence[str],
+        retrieval_scores: Sequence[float | None] | None = None,
+    ) -> None:
+        super().__init__(ranked)
+        self.query = query
+        self.passages = passages
+        self.retrieval_scores = retrieval_scores
+
+    @property
+    def truncated(self) -> int:
+        """How many of the passages in this ranking are known to have been cut."""
+        return sum(one.truncated is True for one in self)
+
+    def to_pandas(self) -> DataFrame:
+        """This ranking as a data frame, a row a passage; `nvrerank.show.to_pandas` names the columns.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        from .show import to_pandas  # upwards: the room is opened only for whoever wants to see
+
+        return to_pandas(self)
+
+    def _repr_html_(self) -> str:
+        from .show import table
+
+        return table(self)
+
+    def __reduce__(self) -> tuple[type[Ranking], tuple[object, ...]]:
+        return type(self), (list(self), self.query, self.passages, self.retrieval_scores)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +103,8 @@ class RankOptions:
         threshold: Least score that stays (inclusive), compared after `score_mode`; drops blanks.
         score_mode: "logit" as the model gives it, or "sigmoid": 1 / (1 + exp(-logit)), in 0..1.
         on_error: "raise", or "passthrough": the input order cut to top_n, no scores, one warning.
+        fuse: What orders beside the logits: None, "rrf" (the input order), "zscore" (retrieval scores), or
+            a record of `nvrerank.fusion` with parameters.
 
     Raises:
         TypeError: top_n is not an integer or threshold not a number (a bool is neither).
@@ -57,10 +115,12 @@ class RankOptions:
     threshold: float | None = None
     score_mode: ScoreMode = "logit"
     on_error: OnError = "raise"
+    fuse: Fusion | FusionName | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "top_n", _checked_top_n(self.top_n))
         object.__setattr__(self, "threshold", _checked_threshold(self.threshold))
+        object.__setattr__(self, "fuse", as_fusion(self.fuse))
         for name, kind in (("score_mode", ScoreMode), ("on_error", OnError)):
             value = getattr(self, name)
             if value not in get_args(kind):
@@ -77,7 +137,9 @@ def rerank(
     threshold: float | None = None,
     score_mode: ScoreMode = "logit",
     on_error: OnError = "raise",
-) -> list[Ranked]:
+    fuse: Fusion | FusionName | None = None,
+    retrieval_scores: Iterable[float | None] | None = None,
+) -> Ranking:
     """Orders passages by their relevance to a query, best first.
 
     Blank passages are not scored and come last, in input order, with score None. Equal scores keep
@@ -92,21 +154,28 @@ def rerank(
         score_mode: "logit" as the model gives it, or "sigmoid" for 0..1.
         on_error: "raise", or "passthrough": the input order cut to top_n, without scores, and one
             `PassthroughWarning`.
+        fuse: None orders by the reranker alone. "rrf" fuses its ranks with those of the input order, "zscore"
+            its logits with `retrieval_scores`; `nvrerank.ReciprocalRankFusion(...)` and
+            `nvrerank.ZScoreFusion(...)` hold parameters. Scores stay the reranker's own, and `threshold` is
+            compared with them; what was ordered by is in `fused`.
+        retrieval_scores: What retrieval scored each passage, higher is better; None for one that has none,
+            which "zscore" refuses unless the passage is blank.
 
     Returns:
-        `Ranked(index, score)` for each passage that stays.
+        `Ranked(index, score)` for each passage that stays, in a list that also holds query and passages.
 
     Raises:
         TypeError: An argument is of the wrong type.
-        ValueError: The query is blank or an option out of range.
+        ValueError: The query is blank, an option out of range, or retrieval scores are missing, not finite or
+            not as many as the passages.
         NVRerankError: The scorer failed (unless `on_error="passthrough"`).
     """
-    options = RankOptions(top_n, threshold, score_mode, on_error)
-    job = prepare(query, passages)
+    options = RankOptions(top_n, threshold, score_mode, on_error, fuse)
+    job = prepare(query, passages, retrieval_scores, fuse=options.fuse)
     if not job.texts or options.top_n == 0:
-        return order([None] * len(job.slots), options)
+        return _unscored(job, options)
     try:
-        scores = scorer.score(job.query, job.texts)
+        scores = scorer.score_detailed(job.query, job.texts)
         return finish(job, scores, options, source=scorer.name)
     except NVRerankError as error:
         return _passthrough_or_raise(error, job, options)
@@ -121,14 +190,16 @@ async def arerank(
     threshold: float | None = None,
     score_mode: ScoreMode = "logit",
     on_error: OnError = "raise",
-) -> list[Ranked]:
+    fuse: Fusion | FusionName | None = None,
+    retrieval_scores: Iterable[float | None] | None = None,
+) -> Ranking:
     """As `rerank`, without blocking the event loop."""
-    options = RankOptions(top_n, threshold, score_mode, on_error)
-    job = prepare(query, passages)
+    options = RankOptions(top_n, threshold, score_mode, on_error, fuse)
+    job = prepare(query, passages, retrieval_scores, fuse=options.fuse)
     if not job.texts or options.top_n == 0:
-        return order([None] * len(job.slots), options)
+        return _unscored(job, options)
     try:
-        scores = await scorer.ascore(job.query, job.texts)
+        scores = await scorer.ascore_detailed(job.query, job.texts)
         return finish(job, scores, options, source=scorer.name)
     except NVRerankError as error:
         return _passthrough_or_raise(error, job, options)
@@ -140,45 +211,95 @@ class Job:
 
     Attributes:
         query: The cleaned query.
+        passages: All cleaned passages.
         texts: Each distinct passage that is not blank, in order of first appearance.
         slots: For each input passage its position in `texts`; None: blank.
+        retrieval_scores: What retrieval scored each input passage; None: not told.
     """
 
     query: str
+    passages: list[str]
     texts: list[str]
     slots: list[int | None]
+    retrieval_scores: list[float | None] | None = None
 
 
-def prepare(query: str, passages: Iterable[str]) -> Job:
-    """Cleans the texts, sets blanks aside and keeps one of each duplicate."""
+def prepare(
+    query: str,
+    passages: Iterable[str],
+    retrieval_scores: Iterable[float | None] | None = None,
+    *,
+    fuse: Fusion | FusionName | None = None,
+) -> Job:
+    """Cleans the texts, sets blanks aside, keeps one of each duplicate, and checks what `fuse` needs."""
     cleaned = clean_query(query)
+    texts = list(clean_passages(passages))
     first: dict[str, int] = {}
-    slots = [
-        None if is_blank(text) else first.setdefault(text, len(first)) for text in clean_passages(passages)
-    ]
-    return Job(cleaned, list(first), slots)
+    slots = [None if is_blank(text) else first.setdefault(text, len(first)) for text in texts]
+    known = checked_retrieval_scores(retrieval_scores, len(texts))
+    _check_fusable(slots, known, as_fusion(fuse))
+    return Job(cleaned, texts, list(first), slots, known)
 
 
-def finish(job: Job, scores: Sequence[float], options: RankOptions, *, source: str) -> list[Ranked]:
+def finish(job: Job, scores: Sequence[Scored], options: RankOptions, *, source: str) -> Ranking:
     """Checks the scorer's answers and puts the passages in order."""
-    logits = checked_scores(scores, len(job.texts), source=source)
-    return order([None if slot is None else logits[slot] for slot in job.slots], options)
+    logits = checked_scores([one.logit for one in scores], len(job.texts), source=source)
+    checked = [replace(one, logit=logit) for one, logit in zip(scores, logits, strict=True)]
+    each = [None if slot is None else checked[slot] for slot in job.slots]
+    return _ranking(job, order(each, options, job.retrieval_scores))
 
 
-def order(logits: Sequence[float | None], options: RankOptions) -> list[Ranked]:
-    """Sorts by logit (stable, None last), then applies mode, threshold and top_n.
+def order(
+    scores: Sequence[Scored | None],
+    options: RankOptions,
+    retrieval_scores: Sequence[float | None] | None = None,
+) -> list[Ranked]:
+    """Sorts by logit or by what it is fused to (stable, None last), then applies mode, threshold and top_n.
 
-    The sort is on logits: far from 0 different logits have the same sigmoid.
+    The sort is not on probabilities: far from 0 different logits have the same sigmoid.
     """
-    scored = [(logit, index) for index, logit in enumerate(logits) if logit is not None]
-    scored.sort(key=lambda pair: -pair[0])
+    scored = [(one, index) for index, one in enumerate(scores) if one is not None]
+    fused = _fused(scored, options, retrieval_scores)
     mode = sigmoid if options.score_mode == "sigmoid" else float
-    ranked = [Ranked(index, mode(logit)) for logit, index in scored]
-    ranked += [Ranked(index, None) for index, logit in enumerate(logits) if logit is None]
+    keyed = [
+        (one.logit if key is None else key, Ranked(index, mode(one.logit), one.truncated, one.window, key))
+        for (one, index), key in zip(scored, fused, strict=True)
+    ]
+    ranked = [one for _, one in sorted(keyed, key=lambda pair: -pair[0])]
+    ranked += [Ranked(index, None) for index, one in enumerate(scores) if one is None]
     if options.threshold is not None:
         least = options.threshold
         ranked = [one for one in ranked if one.score is not None and one.score >= least]
     return ranked[: options.top_n]
+
+
+def _fused(
+    scored: Sequence[tuple[Scored, int]],
+    options: RankOptions,
+    retrieval_scores: Sequence[float | None] | None,
+) -> Sequence[float | None]:
+    """What orders each scored passage; None: its logit."""
+    fusion = as_fusion(options.fuse)
+    if fusion is None:
+        return [None] * len(scored)
+    places = [index for _, index in scored]
+    known = [0.0] * len(places)
+    if fusion.needs_scores and retrieval_scores is not None:
+        known = [score for place in places if (score := retrieval_scores[place]) is not None]
+    return fusion.fused([one.logit for one, _ in scored], places, known)
+
+
+def _check_fusable(
+    slots: Sequence[int | None], retrieval_scores: Sequence[float | None] | None, fusion: Fusion | None
+) -> None:
+    if fusion is None or not fusion.needs_scores:
+        return
+    for index, slot in enumerate(slots):
+        if slot is not None and (retrieval_scores is None or retrieval_scores[index] is None):
+            raise ValueError(
+                f"fuse={fusion.method!r} needs a retrieval score for each passage, and passages[{index}] has "
+                "none: give it in retrieval_scores, or use fuse='rrf', which needs none"
+            )
 
 
 def sigmoid(logit: float) -> float:
@@ -189,7 +310,7 @@ def sigmoid(logit: float) -> float:
     return small / (1.0 + small)
 
 
-def _passthrough_or_raise(error: NVRerankError, job: Job, options: RankOptions) -> list[Ranked]:
+def _passthrough_or_raise(error: NVRerankError, job: Job, options: RankOptions) -> Ranking:
     if isinstance(error, RequestRejectedError) and error.index is not None:
         error.index = job.slots.index(error.index)  # the scorer knows only distinct texts
     if options.on_error != "passthrough":
@@ -199,7 +320,15 @@ def _passthrough_or_raise(error: NVRerankError, job: Job, options: RankOptions) 
         PassthroughWarning,
         stacklevel=3,
     )
-    return [Ranked(index, None) for index in range(len(job.slots))][: options.top_n]
+    return _ranking(job, [Ranked(index, None) for index in range(len(job.slots))][: options.top_n])
+
+
+def _unscored(job: Job, options: RankOptions) -> Ranking:
+    return _ranking(job, order([None] * len(job.slots), options))
+
+
+def _ranking(job: Job, ranked: Iterable[Ranked]) -> Ranking:
+    return Ranking(ranked, job.query, job.passages, job.retrieval_scores)
 
 
 def _checked_top_n(top_n: SupportsIndex | None) -> int | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import math
+import pickle
 import random
 from collections.abc import Sequence
 
@@ -16,7 +18,9 @@ from nvrerank import (
     BadResponseError,
     PassthroughWarning,
     Ranked,
+    Ranking,
     RequestRejectedError,
+    Scored,
     Scorer,
     ServiceUnavailableError,
     arerank,
@@ -279,3 +283,35 @@ def test_a_ranking_is_a_permutation_cut_to_top_n(logits, top_n):
     assert rerank(ByTable(**table), "q", passages, top_n=top_n) == everything[:top_n]
     scores = [one.score for one in everything if one.score is not None]
     assert scores == sorted(scores, reverse=True)
+
+
+class Tells(ByTable):
+    """Says with each logit what it comes from."""
+
+    def score_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        return [Scored(one, truncated=one > 2, window=(0, 1)) for one in self.score(query, passages)]
+
+    async def ascore_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        return self.score_detailed(query, passages)
+
+
+def test_a_result_says_what_was_cut_and_which_part_decided(rank):
+    ranking = rank(Tells(), "q", ["a", "ccc", "ccc"])
+    assert ranking == [
+        Ranked(1, 3.0, truncated=True, window=(0, 1)),
+        Ranked(2, 3.0, truncated=True, window=(0, 1)),
+        Ranked(0, 1.0, truncated=False, window=(0, 1)),
+    ]
+    assert ranking.truncated == 2
+
+
+def test_a_ranking_knows_what_was_ranked_also_after_a_pickle(rank):
+    ranking = rank(ByTable(), "q", iter(["bb", "", "a"]), top_n=1)
+    for one in (ranking, pickle.loads(pickle.dumps(ranking)), copy.copy(ranking), copy.deepcopy(ranking)):
+        assert isinstance(one, Ranking)
+        assert one == [Ranked(0, 2.0)]
+        assert (one.query, one.passages) == ("q", ["bb", "", "a"])
+
+
+def test_several_queries_are_scored_each_with_its_own_passages():
+    assert ByTable(a=9).score_many([("q", ["a", "bb"]), ("r", []), ("s", ["ccc"])]) == [[9, 2], [], [3]]
