@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 import weakref
@@ -9,17 +10,21 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from types import EllipsisType
 from typing import Any, Self
 
 from nvrerank.errors import MissingKeyError
-from nvrerank.scorer import Scorer
-from nvrerank.texts import clean_call
+from nvrerank.rulers import Ruler
+from nvrerank.scorer import Scored, Scorer
+from nvrerank.texts import clean_call, clean_query
+from nvrerank.windows import Cutting, LongPassages, WindowPlan
 
 from .call import Batch, Call
 from .forks import PerProcess
 from .key import ExtraHeaders, Key
 from .messages import Request, Scores, Truncate, Usage
 from .plan import plan
+from .ruler import find_ruler
 from .sender import Question, Sender
 from .served import Served
 from .settings import checked_settings
@@ -48,8 +53,11 @@ class HostedScorer(Scorer):
         max_retries: Tries after the first.
         max_concurrency: Requests under way at once, over all calls.
         max_batch_size: Passages a request. None: 512; 32 for "tei".
-        truncate: What the server does with a pair that is too long: "END" cuts, "NONE" refuses. None:
-            as it likes. Not known to "cohere".
+        long_passages: What becomes of a passage that is too long. "truncate" lets the server cut its end off,
+            "windows" scores it in parts as `nvrerank.Windowed` does (a model of `nvrerank.MODELS` only),
+            "error" lets the server refuse it. None: as `truncate` says; if that says nothing, "truncate".
+        truncate: The same in the server's words: "END" cuts, "NONE" refuses; None says nothing and leaves it
+            to the server. Left out: as `long_passages` says. Not known to "cohere".
         verify: True: SSL_CERT_FILE, SSL_CERT_DIR or certifi; a file or folder of certificates; an
             SSLContext; False trusts anybody.
         headers: More headers for every request.
@@ -73,7 +81,8 @@ class HostedScorer(Scorer):
         max_retries: int = 3,
         max_concurrency: int = 8,
         max_batch_size: int | None = None,
-        truncate: Truncate | None = "END",
+        long_passages: LongPassages | None = None,
+        truncate: Truncate | EllipsisType | None = ...,
         verify: bool | str | Path | ssl.SSLContext = True,
         headers: Mapping[str, str] | None = None,
         transport: object | None = None,
@@ -89,6 +98,7 @@ class HostedScorer(Scorer):
             "max_retries": max_retries,
             "max_concurrency": max_concurrency,
             "max_batch_size": max_batch_size,
+            "long_passages": long_passages,
             "truncate": truncate,
             "verify": verify,
             "transport": transport,
@@ -121,23 +131,33 @@ class HostedScorer(Scorer):
             ServiceUnavailableError: The service did not answer usefully before the deadline.
             BadResponseError: What came back is not one finite score for each passage.
         """
-        query, texts = clean_call(query, passages)
-        if not texts:
-            return []
-        sender, call, width = self._opened(query, texts)
-        model = self._served.find(call, sender)
-        in_threads(call, lambda batch: sender.ask(call, self._question(call, model, batch)), width)
-        return self._finish(call)
+        return [one.logit for one in self.score_detailed(query, passages)]
 
     async def ascore(self, query: str, passages: Sequence[str]) -> list[float]:
         """As `score`, in tasks; a call that is cancelled frees its places at once."""
+        return [one.logit for one in await self.ascore_detailed(query, passages)]
+
+    def score_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        """As `score`, with where a passage's best window is if it has several, and what is known of cuts."""
         query, texts = clean_call(query, passages)
-        if not texts:
-            return []
-        sender, call, width = self._opened(query, texts)
-        model = await self._served.afind(call, sender)
-        await in_tasks(call, lambda batch: sender.aask(call, self._question(call, model, batch)), width)
-        return self._finish(call)
+        if not texts or self._settings.long_passages != "windows":
+            return self._scored(self._score(query, texts))
+        windows = self._windows(query, texts)
+        with windows.naming_passages():
+            return windows.pooled(self._scored(self._score(query, windows.texts)))
+
+    async def ascore_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        """As `score_detailed`, in tasks; windows are planned in a thread."""
+        query, texts = clean_call(query, passages)
+        if not texts or self._settings.long_passages != "windows":
+            return self._scored(await self._ascore(query, texts))
+        windows = await asyncio.to_thread(self._windows, query, texts)
+        with windows.naming_passages():
+            return windows.pooled(self._scored(await self._ascore(query, windows.texts)))
+
+    def ruler(self, query: str) -> Ruler:
+        """What counts passages beside this query, exactly if the model's tokenizer is on this machine."""
+        return find_ruler(self._served.model, clean_query(query))
 
     def models(self) -> list[str]:
         """Ids of the models served, base models before LoRA adapters; of NVIDIA's host those we know."""
@@ -222,6 +242,29 @@ class HostedScorer(Scorer):
                 "use with_key(...), or make a new one"
             )
         return self._senders.get()
+
+    def _score(self, query: str, texts: Sequence[str]) -> list[float]:
+        if not texts:
+            return []
+        sender, call, width = self._opened(query, texts)
+        model = self._served.find(call, sender)
+        in_threads(call, lambda batch: sender.ask(call, self._question(call, model, batch)), width)
+        return self._finish(call)
+
+    async def _ascore(self, query: str, texts: Sequence[str]) -> list[float]:
+        if not texts:
+            return []
+        sender, call, width = self._opened(query, texts)
+        model = await self._served.afind(call, sender)
+        await in_tasks(call, lambda batch: sender.aask(call, self._question(call, model, batch)), width)
+        return self._finish(call)
+
+    def _windows(self, query: str, texts: Sequence[str]) -> WindowPlan:
+        return Cutting().plan(self.ruler(query), texts)
+
+    def _scored(self, logits: Sequence[float]) -> list[Scored]:
+        refused = self._settings.truncate == "NONE" and self._settings.address.protocol.name != "cohere"
+        return [Scored(logit, truncated=False if refused else None) for logit in logits]
 
     def _opened(self, query: str, texts: Sequence[str]) -> tuple[Sender, Call, int]:
         """What sends, a call, and how many of its requests may be under way at once."""

@@ -76,7 +76,7 @@ class Served:
         if not served:
             raise RequestRejectedError(f"{host} lists no model: name one, model=...")
         self.model = served[0]
-        warnings.warn(f"no model was named: using {served[0]!r:.200}, which {host} lists first", stacklevel=4)
+        warnings.warn(f"no model was named: using {served[0]!r:.200}, which {host} lists first", stacklevel=6)
         return served[0]
 
     def _question(self) -> Question[list[str]]:

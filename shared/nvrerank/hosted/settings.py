@@ -5,10 +5,12 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
+from types import EllipsisType
 from typing import get_args
 
 from nvrerank import models
 from nvrerank.errors import MissingKeyError
+from nvrerank.windows import LongPassages, settled
 
 from .address import Address, find_address, hosted_id, key_goes
 from .key import ExtraHeaders, Key
@@ -33,7 +35,8 @@ class Settings:
         max_retries: Tries after the first.
         max_concurrency: Requests at once.
         batch: Passages a request.
-        truncate: What the server does with a passage that is too long; None: as it likes.
+        long_passages: What becomes of a passage that is too long.
+        truncate: What the server does with what is still too long; None: as it likes.
         verify: What TLS trusts.
         transport: The caller's own httpx transport.
     """
@@ -47,6 +50,7 @@ class Settings:
     max_retries: int
     max_concurrency: int
     batch: int
+    long_passages: LongPassages
     truncate: Truncate | None
     verify: bool | ssl.SSLContext
     transport: object | None
@@ -63,7 +67,8 @@ def checked_settings(
     max_retries: int,
     max_concurrency: int,
     max_batch_size: int | None,
-    truncate: Truncate | None,
+    long_passages: LongPassages | None,
+    truncate: Truncate | EllipsisType | None,
     verify: bool | str | Path | ssl.SSLContext,
     transport: object | None,
     send_key_over_http: bool,
@@ -77,9 +82,11 @@ def checked_settings(
     """
     model = _checked_model(model)
     address = find_address(model, base_url, protocol)
+    named = _named(model, address, base_url)
+    long = _checked_long(long_passages, truncate, named, address)
     return Settings(
         address=address,
-        model=_named(model, address, base_url),
+        model=named,
         key=key,
         keyed=_keyed(address, key, headers.checked(), send_key_over_http=send_key_over_http),
         headers=headers,
@@ -87,7 +94,8 @@ def checked_settings(
         max_retries=_integer("max_retries", max_retries, least=0),
         max_concurrency=_integer("max_concurrency", max_concurrency, least=1),
         batch=_batch(max_batch_size, address, model),
-        truncate=_checked_truncate(truncate),
+        long_passages=long,
+        truncate=("NONE" if long == "error" else "END") if isinstance(truncate, EllipsisType) else truncate,
         verify=_checked_verify(verify),
         transport=_checked_transport(transport),
     )
@@ -154,10 +162,28 @@ def _batch(size: int | None, address: Address, model: str | None) -> int:
     return _integer("max_batch_size", size, least=1, most=known.max_passages if known else _MOST_PASSAGES)
 
 
-def _checked_truncate(truncate: Truncate | None) -> Truncate | None:
-    if truncate is not None and truncate not in get_args(Truncate):
+def _checked_long(
+    long_passages: LongPassages | None,
+    truncate: Truncate | EllipsisType | None,
+    model: str | None,
+    address: Address,
+) -> LongPassages:
+    if isinstance(truncate, EllipsisType):
+        long = settled(long_passages, None)
+    elif truncate is not None and truncate not in get_args(Truncate):
         raise ValueError(f"truncate must be 'NONE', 'END' or None, not {truncate!r}")
-    return truncate
+    elif truncate is None and long_passages in ("truncate", "error"):
+        raise ValueError(f"truncate=None leaves it to the server: leave it or {long_passages=} out")
+    else:
+        long = settled(long_passages, truncate)
+    if long_passages == "error" and address.protocol.name == "cohere":
+        raise ValueError("Cohere's protocol can't ask a server to refuse: long_passages='windows' reads all")
+    if long == "windows" and not (model and models.find(model)):
+        raise ValueError(
+            "long_passages='windows' needs a model of nvrerank.MODELS, since it must know how many tokens it "
+            "reads: name it, or tell by Windowed(HostedScorer(...), size=...)"
+        )
+    return long
 
 
 def _checked_verify(verify: bool | str | Path | ssl.SSLContext) -> bool | ssl.SSLContext:  # noqa: FBT001

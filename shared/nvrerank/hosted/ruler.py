@@ -1,0 +1,103 @@
+"""How long a passage is for a hosted model: by its own tokenizer if it is on this machine, else estimated.
+
+Nothing is downloaded: the tokenizer is there if Hugging Face's cache holds the model's.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from nvrerank.errors import RequestRejectedError
+from nvrerank.models import NVIDIA_PROMPT, RerankModel, find
+from nvrerank.rulers import EstimatedRuler, Ruler
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding, Tokenizer
+
+
+def find_ruler(name: str | None, query: str) -> Ruler:
+    """What counts passages for a model.
+
+    Args:
+        name: The model's; None: not known.
+        query: Goes along with each passage.
+
+    Raises:
+        RequestRejectedError: The query alone leaves no room for a passage.
+    """
+    known = find(name) if name else None
+    if known is None:
+        return EstimatedRuler(query=query)
+    file = _cached_tokenizer(known)
+    ruler = TokenizerRuler(file, known, query) if file else EstimatedRuler(known.context, query)
+    if ruler.room is not None and ruler.room < 1:
+        raise RequestRejectedError(
+            f"the query leaves no room for a passage in the {known.context} tokens that {known.id} reads: "
+            "shorten it"
+        )
+    return ruler
+
+
+class TokenizerRuler(Ruler):
+    """Counts by a model's own tokenizer. Its counts are exact where the model's prompt is published.
+
+    Args:
+        file: The model's tokenizer.json.
+        model: Its record.
+        query: The query.
+    """
+
+    def __init__(self, file: str, model: RerankModel, query: str) -> None:
+        self._tokenizer, self._turn = _opened(file)
+        self.exact = model.prompt is not None
+        self._prompt = model.prompt or NVIDIA_PROMPT
+        self._query = query
+        self._frame = len(self._encoded(self._prompt.format(query=query, passage="")))
+        self.room = model.context - self._frame
+
+    def counts(self, texts: Sequence[str]) -> list[int]:
+        """As promised by `Ruler`: what each passage adds to query and prompt."""
+        prompts = (self._prompt.format(query=self._query, passage=text) for text in texts)
+        return [len(self._encoded(prompt)) - self._frame for prompt in prompts]
+
+    def ends(self, text: str) -> list[int]:
+        """As promised by `Ruler`."""
+        offsets = self._encoded(text, bare=True).offsets
+        return list(accumulate((end for _, end in offsets), max))
+
+    def _encoded(self, text: str, *, bare: bool = False) -> Encoding:
+        with self._turn:
+            return self._tokenizer.encode(text, add_special_tokens=not bare)
+
+
+def _cached_tokenizer(model: RerankModel) -> str | None:
+    """The model's tokenizer.json in Hugging Face's cache; None: it, or what reads it, is not there."""
+    try:
+        import tokenizers  # noqa: F401
+        from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError
+    except ImportError:
+        return None
+    for name in (model.id, *model.aliases):
+        try:
+            file = try_to_load_from_cache(name, "tokenizer.json")
+        except HFValidationError:  # no name that the hub could have
+            continue
+        if isinstance(file, str):
+            return file
+    return None
+
+
+@lru_cache(maxsize=4)
+def _opened(file: str) -> tuple[Tokenizer, threading.Lock]:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(file)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True
+    return tokenizer, threading.Lock()
