@@ -11,8 +11,16 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda, ensure_conf
 
 from nvrerank import arerank, rerank
 from nvrerank.fields import RerankFields
+from nvrerank.fusion import as_data, as_fusion
 
-from .documents import DOCUMENTS_KEYS, QUERY_KEYS, checked_documents, ranked_documents, value_of
+from .documents import (
+    DOCUMENTS_KEYS,
+    QUERY_KEYS,
+    checked_documents,
+    ranked_documents,
+    retrieval_scores,
+    value_of,
+)
 
 
 class NVIDIARerank(RerankFields, BaseDocumentCompressor):
@@ -21,6 +29,11 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
     The documents that come back are copies with `metadata["relevance_score"]`, a float; one that they
     had before moves to `metadata["retrieval_score"]`. Blank documents come last and have no
     `relevance_score`. After a passthrough nothing was scored and the metadata is as it was.
+
+    Where a document was scored in parts, `metadata["relevance_window"]` is the best of them as [start, end]
+    of `page_content`; where its end is known not to have been read, `metadata["relevance_truncated"]` is
+    True. `fuse` orders by `metadata["fused_score"]`. "zscore" takes what retrieval scored from the first of
+    `metadata["retrieval_score"]`, `["relevance_score"]` and `["score"]` that is a number.
 
     Without `scorer` it takes what NVIDIA's official class of this name takes, and makes its scorer of that.
     No connection is opened before the first use. `close()`, or a with statement, closes those of a scorer
@@ -36,8 +49,10 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         nvidia_api_key: The key, a str or a SecretStr. None: `api_key`.
         api_key: The same. None: NVIDIA_API_KEY, which is sent to NVIDIA's own hosts only.
         max_batch_size: Passages a request. None: 512.
+        long_passages: What becomes of a passage that is too long: "truncate" cuts its end off, "windows"
+            scores it in parts, "error" refuses it. None: as `truncate` says.
         truncate: What the server does with a pair that is too long: "END" cuts, "NONE" refuses. None: as
-            it likes.
+            `long_passages` says; if that says nothing, as the server likes.
         default_headers: More headers for every request.
         timeout: Seconds a call may take, all in all. None: 60.
         max_retries: Tries after the first. None: 3.
@@ -49,6 +64,9 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         threshold: Least score that stays (inclusive), compared after `score_mode`; drops blanks.
         score_mode: "logit" as the model gives it, or "sigmoid" for 0..1.
         on_error: "raise", or "passthrough": the retrieval order cut to top_n, and one warning.
+        fuse: None orders by the reranker alone; "rrf" fuses with the retrieval order, "zscore" with the
+            retrieval scores; `nvrerank.ReciprocalRankFusion(...)` and `nvrerank.ZScoreFusion(...)` hold
+            parameters. Scores and `threshold` stay the reranker's own.
         run_type: What tracers show a reranking as: "chain", which all of them know, or "reranker",
             which OpenInference shows as a span of its own kind.
 
@@ -83,7 +101,7 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         manager = CallbackManager.configure(_own_or_inherited(callbacks), local_metadata=self._run_metadata())
         run = manager.on_chain_start(None, {"query": query, "documents": candidates}, **self._run_kind())
         try:
-            ranked = rerank(self.scorer, query, _texts(candidates), **self._rank_options())
+            ranked = rerank(self.scorer, query, _texts(candidates), **self._told(candidates))
             result = ranked_documents(candidates, ranked)
         except BaseException as error:
             run.on_chain_error(error)
@@ -103,7 +121,7 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
             None, {"query": query, "documents": candidates}, **self._run_kind()
         )
         try:
-            ranked = await arerank(self.scorer, query, _texts(candidates), **self._rank_options())
+            ranked = await arerank(self.scorer, query, _texts(candidates), **self._told(candidates))
             result = ranked_documents(candidates, ranked)
         except BaseException as error:
             await run.on_chain_error(error)
@@ -142,7 +160,10 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         return {"name": type(self).__name__, "run_type": self.run_type}
 
     def _run_metadata(self) -> dict[str, Any]:
-        return {"scorer": self.scorer.name, **self._rank_options()}
+        return {"scorer": self.scorer.name, **self._rank_options(), "fuse": as_data(as_fusion(self.fuse))}
+
+    def _told(self, documents: list[Document]) -> dict[str, Any]:
+        return {**self._rank_options(), "retrieval_scores": retrieval_scores(documents)}
 
 
 def _texts(documents: Iterable[Document]) -> list[str]:

@@ -8,10 +8,15 @@ from typing import Any
 from langchain_core.documents import Document
 
 from nvrerank import Ranked
+from nvrerank.fusion import known_score
 
 SCORE_KEY = "relevance_score"
 RETRIEVAL_SCORE_KEY = "retrieval_score"
+WINDOW_KEY = "relevance_window"
+TRUNCATED_KEY = "relevance_truncated"
+FUSED_KEY = "fused_score"
 
+RETRIEVAL_SCORE_KEYS = (RETRIEVAL_SCORE_KEY, SCORE_KEY, "score")
 QUERY_KEYS = ("query", "question", "input")
 DOCUMENTS_KEYS = ("documents", "context")
 
@@ -31,11 +36,17 @@ def checked_documents(documents: Iterable[Document]) -> list[Document]:
     return checked
 
 
-def ranked_documents(documents: Sequence[Document], ranked: Sequence[Ranked]) -> list[Document]:
-    """Copies of the documents in their new order, each with its score in `metadata`.
+def retrieval_scores(documents: Iterable[Document]) -> list[float | None]:
+    """What retrieval scored each document: the first of `RETRIEVAL_SCORE_KEYS` that holds a finite number."""
+    return [_retrieval_score(document.metadata) for document in documents]
 
-    A `relevance_score` that a document came with moves to `retrieval_score`; a blank document has no
-    new one. Where nothing was scored (a passthrough) the metadata stays as it was.
+
+def ranked_documents(documents: Sequence[Document], ranked: Sequence[Ranked]) -> list[Document]:
+    """Copies of the documents in their new order, each with its score and marks in `metadata`.
+
+    A `relevance_score` that a document came with moves to `retrieval_score`, marks of an earlier reranking
+    go; a blank document has no new ones. Where nothing was scored (a passthrough) the metadata stays as it
+    was.
     """
     copies = [documents[one.index].model_copy(deep=True) for one in ranked]
     if all(one.score is None for one in ranked):
@@ -43,8 +54,9 @@ def ranked_documents(documents: Sequence[Document], ranked: Sequence[Ranked]) ->
     for document, one in zip(copies, ranked, strict=True):
         if SCORE_KEY in document.metadata:
             document.metadata.setdefault(RETRIEVAL_SCORE_KEY, document.metadata.pop(SCORE_KEY))
-        if one.score is not None:
-            document.metadata[SCORE_KEY] = one.score
+        for key in (WINDOW_KEY, TRUNCATED_KEY, FUSED_KEY):
+            document.metadata.pop(key, None)
+        document.metadata.update(_marks(one))
     return copies
 
 
@@ -63,3 +75,19 @@ def value_of(inputs: Mapping[str, Any], keys: Sequence[str]) -> Any:
     wanted = " or ".join(map(repr, keys))
     found = ", ".join(map(repr, inputs)) or "none"
     raise ValueError(f"the input has no {wanted} (its keys: {found}): name yours in as_runnable()")
+
+
+def _marks(one: Ranked) -> dict[str, Any]:
+    marks: dict[str, Any] = {} if one.score is None else {SCORE_KEY: one.score}
+    if one.fused is not None:
+        marks[FUSED_KEY] = one.fused
+    if one.window is not None:
+        marks[WINDOW_KEY] = list(one.window)
+    if one.truncated:
+        marks[TRUNCATED_KEY] = True
+    return marks
+
+
+def _retrieval_score(metadata: Mapping[str, Any]) -> float | None:
+    scores = (known_score(metadata.get(key)) for key in RETRIEVAL_SCORE_KEYS)
+    return next((score for score in scores if score is not None), None)

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from typing import Any
 
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore
 
 from nvrerank import Ranked
+from nvrerank.fusion import known_score
 
 RETRIEVAL_SCORE_KEY = "retrieval_score"
+WINDOW_KEY = "relevance_window"
+TRUNCATED_KEY = "relevance_truncated"
+FUSED_KEY = "fused_score"
+_MARKS = (WINDOW_KEY, TRUNCATED_KEY, FUSED_KEY)
 
 
 def checked_nodes(nodes: Iterable[NodeWithScore]) -> list[NodeWithScore]:
@@ -32,25 +38,62 @@ def text_of(scored: NodeWithScore) -> str:
     return scored.node.get_content(metadata_mode=MetadataMode.EMBED)
 
 
+def retrieval_scores(nodes: Iterable[NodeWithScore]) -> list[float | None]:
+    """What retrieval scored each node: what an earlier reranking kept, else the node's score."""
+    return [known_score(one.node.metadata.get(RETRIEVAL_SCORE_KEY, one.score)) for one in nodes]
+
+
 def ranked_nodes(nodes: Sequence[NodeWithScore], ranked: Sequence[Ranked]) -> list[NodeWithScore]:
     """The nodes in their new order, each with its score, None for a blank one.
 
-    A retrieval score is kept in the metadata of a copy of the node. Where nothing was scored (a
-    passthrough) nodes and retrieval scores stay as they were.
+    A retrieval score and marks are kept in the metadata of a copy of the node; marks of an earlier reranking
+    go. Where nothing was scored (a passthrough) nodes and retrieval scores stay as they were.
     """
     if all(one.score is None for one in ranked):
         return [NodeWithScore(node=nodes[one.index].node, score=nodes[one.index].score) for one in ranked]
-    return [NodeWithScore(node=_with_retrieval_score(nodes[one.index]), score=one.score) for one in ranked]
+    return [NodeWithScore(node=_marked(nodes[one.index], one), score=one.score) for one in ranked]
 
 
-def _with_retrieval_score(scored: NodeWithScore) -> BaseNode:
+def own_window(node: BaseNode, window: tuple[int, int]) -> list[int] | None:
+    """A window of what was scored, metadata and text, as [start, end] of the node's own text.
+
+    None: it lies in the metadata alone, or a template of the user's own does not hold the text as it is.
+    """
+    scored, own = node.get_content(metadata_mode=MetadataMode.EMBED), node.get_content(MetadataMode.NONE)
+    place = scored.rfind(own.strip())  # a template strips the whole
+    before = place - (len(own) - len(own.lstrip()))
+    start, end = (min(max(edge - before, 0), len(own)) for edge in window)
+    return [start, end] if place >= 0 and start < end else None
+
+
+def _marked(scored: NodeWithScore, one: Ranked) -> BaseNode:
     node = scored.node
-    if scored.score is None or RETRIEVAL_SCORE_KEY in node.metadata:
+    marks = _marks(node, one)
+    if scored.score is not None and RETRIEVAL_SCORE_KEY not in node.metadata:
+        marks[RETRIEVAL_SCORE_KEY] = float(scored.score)
+    stale = [key for key in _MARKS if key in node.metadata]
+    if not marks and not stale:
         return node
+    kept = {key: value for key, value in deepcopy(node.metadata).items() if key not in stale}
     return node.model_copy(
         update={
-            "metadata": {**deepcopy(node.metadata), RETRIEVAL_SCORE_KEY: float(scored.score)},
-            "excluded_embed_metadata_keys": [*node.excluded_embed_metadata_keys, RETRIEVAL_SCORE_KEY],
-            "excluded_llm_metadata_keys": [*node.excluded_llm_metadata_keys, RETRIEVAL_SCORE_KEY],
+            "metadata": {**kept, **marks},
+            "excluded_embed_metadata_keys": _with(node.excluded_embed_metadata_keys, marks),
+            "excluded_llm_metadata_keys": _with(node.excluded_llm_metadata_keys, marks),
         }
     )
+
+
+def _marks(node: BaseNode, one: Ranked) -> dict[str, Any]:
+    marks: dict[str, Any] = {}
+    if one.window is not None and (window := own_window(node, one.window)):
+        marks[WINDOW_KEY] = window
+    if one.truncated:
+        marks[TRUNCATED_KEY] = True
+    if one.fused is not None:
+        marks[FUSED_KEY] = one.fused
+    return marks
+
+
+def _with(excluded: Sequence[str], keys: Iterable[str]) -> list[str]:
+    return [*excluded, *(key for key in keys if key not in excluded)]

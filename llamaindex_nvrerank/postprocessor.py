@@ -19,7 +19,7 @@ from nvrerank.fields import RerankFields
 from nvrerank.hosted_fields import hide
 
 from .address import with_endpoint
-from .nodes import checked_nodes, ranked_nodes, text_of
+from .nodes import checked_nodes, ranked_nodes, retrieval_scores, text_of
 
 dispatcher = get_dispatcher(__name__)
 
@@ -31,6 +31,11 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
     `node.metadata["retrieval_score"]` of a copy of the node, where neither embeddings nor prompts see
     it. Blank nodes come last, with score None. After a passthrough nothing was scored: nodes and
     retrieval scores are as they were.
+
+    As out of sight in the metadata: where a node was scored in parts, `relevance_window` is the best of them
+    as [start, end] of `node.get_content()`; where its end is known not to have been read,
+    `relevance_truncated` is True; `fuse` orders by `fused_score`. "zscore" takes a node's score for what
+    retrieval scored it, or the `retrieval_score` that an earlier reranking kept.
 
     Without `scorer` it takes what NVIDIA's official class of this name takes, and makes its scorer of that.
     No connection is opened before the first use. `close()`, or a with statement, closes those of a scorer
@@ -46,8 +51,10 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
         nvidia_api_key: The key, a str or a SecretStr. None: `api_key`.
         api_key: The same. None: NVIDIA_API_KEY, which is sent to NVIDIA's own hosts only.
         max_batch_size: Passages a request. None: 512.
+        long_passages: What becomes of a passage that is too long: "truncate" cuts its end off, "windows"
+            scores it in parts, "error" refuses it. None: as `truncate` says.
         truncate: What the server does with a pair that is too long: "END" cuts, "NONE" refuses. None: as
-            it likes.
+            `long_passages` says; if that says nothing, as the server likes.
         default_headers: More headers for every request.
         timeout: Seconds a call may take, all in all. None: 60.
         max_retries: Tries after the first. None: 3.
@@ -59,6 +66,9 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
         threshold: Least score that stays (inclusive), compared after `score_mode`; drops blanks.
         score_mode: "logit" as the model gives it, or "sigmoid" for 0..1.
         on_error: "raise", or "passthrough": the retrieval order cut to top_n, and one warning.
+        fuse: None orders by the reranker alone; "rrf" fuses with the retrieval order, "zscore" with the
+            retrieval scores; `nvrerank.ReciprocalRankFusion(...)` and `nvrerank.ZScoreFusion(...)` hold
+            parameters. Scores and `threshold` stay the reranker's own.
         callback_manager: Whom to tell.
 
     Raises:
@@ -93,7 +103,7 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
         candidates, query = checked_nodes(nodes), _checked_query(query_bundle)
         with self._events(candidates, query) as result:
             texts = map(text_of, candidates)
-            ranked = rerank(self.scorer, query.query_str, texts, **self._rank_options())
+            ranked = rerank(self.scorer, query.query_str, texts, **self._told(candidates))
             result.extend(ranked_nodes(candidates, ranked))
         return result
 
@@ -104,9 +114,12 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
         candidates, query = checked_nodes(nodes), _checked_query(query_bundle)
         with self._events(candidates, query) as result:
             texts = map(text_of, candidates)
-            ranked = await arerank(self.scorer, query.query_str, texts, **self._rank_options())
+            ranked = await arerank(self.scorer, query.query_str, texts, **self._told(candidates))
             result.extend(ranked_nodes(candidates, ranked))
         return result
+
+    def _told(self, nodes: list[NodeWithScore]) -> dict[str, Any]:
+        return {**self._rank_options(), "retrieval_scores": retrieval_scores(nodes)}
 
     def _server(self) -> str | None:
         return self.base_url and with_endpoint(self.base_url)

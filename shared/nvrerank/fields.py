@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from .errors import MissingKeyError
+from .fusion import Fusion, FusionName, as_data, as_fusion
 from .hosted_fields import KEYS, SETTINGS, HostedFields, hide, public
 from .official import AvailableModel, available, hosted_models, in_our_names
 from .ranking import OnError, RankOptions, ScoreMode
@@ -42,6 +43,8 @@ class RerankFields(HostedFields):
         threshold: Least score that stays (inclusive), compared after `score_mode`; drops blanks.
         score_mode: "logit" as the model gives it, or "sigmoid" for 0..1.
         on_error: "raise", or "passthrough": the retrieval order cut to top_n, and one warning.
+        fuse: None orders by the reranker alone; "rrf" fuses with the retrieval order, "zscore" with the
+            retrieval scores; a record of `nvrerank.fusion` has parameters.
 
     Raises:
         ValueError: An option is unknown, of the wrong type, out of range or at odds with another; most
@@ -59,6 +62,7 @@ class RerankFields(HostedFields):
     threshold: float | None = None
     score_mode: ScoreMode = "logit"
     on_error: OnError = "raise"
+    fuse: Fusion | FusionName | None = None
 
     _own: HostedScorer | None = PrivateAttr(None)
     _key_lost: bool = PrivateAttr(False)
@@ -155,6 +159,10 @@ class RerankFields(HostedFields):
     @field_serializer("scorer")
     def _by_name(self, scorer: Scorer) -> str:
         return scorer.name
+
+    @field_serializer("fuse")
+    def _fusion_as_data(self, fuse: Fusion | FusionName | None) -> str | dict[str, Any] | None:
+        return as_data(as_fusion(fuse))
 
     @model_serializer(mode="wrap")
     def custom_model_dump(

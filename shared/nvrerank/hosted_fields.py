@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Secret, SecretStr, field_serializer
 
+from .windows import LongPassages
+
 if TYPE_CHECKING:
     from .hosted import HostedScorer
 
@@ -66,8 +68,10 @@ class HostedFields(BaseModel):
         nvidia_api_key: The key, a str or a SecretStr. None: `api_key`.
         api_key: The same. None: NVIDIA_API_KEY, which is sent to NVIDIA's own hosts only.
         max_batch_size: Passages a request. None: 512.
+        long_passages: What becomes of a passage that is too long: "truncate" cuts its end off, "windows"
+            scores it in parts, "error" refuses it. None: as `truncate` says.
         truncate: What the server does with a pair that is too long: "END" cuts, "NONE" refuses. None: as
-            it likes.
+            `long_passages` says; if that says nothing, as the server likes.
         default_headers: More headers for every request.
         timeout: Seconds a call may take, all in all. None: 60.
         max_retries: Tries after the first. None: 3.
@@ -82,6 +86,7 @@ class HostedFields(BaseModel):
     nvidia_api_key: ApiKey = Field(default=None, exclude=True, repr=False)
     api_key: ApiKey = Field(default=None, exclude=True, repr=False)
     max_batch_size: int | None = None
+    long_passages: LongPassages | None = None
     truncate: Literal["NONE", "END"] | None = None
     default_headers: Annotated[dict[str, str] | None, AfterValidator(_hidden)] = None
     timeout: float | None = None
@@ -108,7 +113,8 @@ class HostedFields(BaseModel):
             self.model,
             base_url=self._server(),
             api_key=self.nvidia_api_key or self.api_key,
-            truncate=self.truncate,
+            long_passages=self.long_passages,
+            truncate=... if self.truncate is None and self.long_passages else self.truncate,
             headers=self.default_headers,
             send_key_over_http=self.send_key_over_http,
             **{name: value for name in _LIMITS if (value := getattr(self, name)) is not None},

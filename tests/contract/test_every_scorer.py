@@ -14,7 +14,7 @@ import pytest
 from fake_nim import truth
 from support.checkpoints import mistral_config, write_cross_encoder, write_decoder
 
-from nvrerank import HostedScorer, LocalScorer, Scorer, rerank
+from nvrerank import HostedScorer, LocalScorer, Scorer, Windowed, rerank
 
 QUERY = "how do I make a class iterable?"
 PASSAGES = ["A class is iterable when it defines __iter__.", "Bananas.", "rust " * 40, "naïve 東京 🙂"]
@@ -38,6 +38,7 @@ SCORERS: dict[str, Callable[..., Scorer]] = {
     "bert": lambda folder: LocalScorer(write_cross_encoder(folder, "bert"), device="cpu"),
     "xlm-roberta": lambda folder: LocalScorer(write_cross_encoder(folder, "xlm-roberta"), device="cpu"),
     "modernbert": lambda folder: LocalScorer(write_cross_encoder(folder, "modernbert"), device="cpu"),
+    "windowed": lambda folder: Windowed(LocalScorer(write_decoder(folder), device="cpu"), size=24),
 }
 
 

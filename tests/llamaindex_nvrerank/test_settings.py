@@ -103,6 +103,7 @@ def test_to_dict_is_json_and_names_scorer_and_class() -> None:
         "threshold": 0.5,
         "score_mode": "logit",
         "on_error": "raise",
+        "fuse": None,
     }
     assert reranker.to_dict() == expected
     assert json.loads(reranker.to_json()) == expected
