@@ -1,0 +1,43 @@
+"""Fingerprints of texts and folders, and labels as names of files."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+_WEIGHTS = ("*.json", "*.safetensors", "*.txt", "*.model")
+_LONGEST = 80
+
+
+def of_text(text: str) -> str:
+    """Of one text."""
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+
+
+def of_texts(texts: Mapping[str, str]) -> str:
+    """Of ids and texts, in order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for key, text in texts.items():
+        digest.update(f"{len(key)} {len(text)} {key}{text}".encode(errors="surrogatepass"))
+    return digest.hexdigest()
+
+
+def of_model(name: str | Path) -> str | None:
+    """Of all that a model's folder holds, by content; None: it is no folder but a hub name."""
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        return None
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted({path for pattern in _WEIGHTS for path in folder.glob(pattern)}):
+        with path.open("rb") as stream:
+            content = hashlib.file_digest(stream, "blake2b").hexdigest()
+        digest.update(f"{path.name}\0{content}\0".encode())
+    return digest.hexdigest()
+
+
+def slug(label: str) -> str:
+    """A label as part of a file's name."""
+    safe = re.sub(r"[^\w.+-]+", "_", label).strip("_")
+    return safe if len(safe) <= _LONGEST else f"{safe[:_LONGEST]}-{of_text(label)}"

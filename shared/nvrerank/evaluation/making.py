@@ -1,0 +1,91 @@
+"""Scorers from what they were called, and what of them decides a score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import nvrerank
+from nvrerank.scorer import Scorer
+
+from .digests import of_model
+from .specs import ScorerSpec, scorer_spec
+
+Scorers = Iterable[str | Scorer] | Mapping[str, Scorer]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A scorer, what a table calls it, and what kept scores are known by.
+
+    Attributes:
+        label: Its name in tables and files.
+        scorer: What scores.
+        identity: Everything that decides its scores, as far as it is known; JSON.
+        ours: Whether it was made here, and is closed here.
+    """
+
+    label: str
+    scorer: Scorer
+    identity: Mapping[str, object]
+    ours: bool = False
+
+
+def named_scorers(scorers: Scorers, *, device: str | None, max_length: int | None) -> list[Named]:
+    """Makes the scorers that were asked for; no weights are loaded and no connection is opened.
+
+    Args:
+        scorers: Specifications, scorers, or scorers by label.
+        device: For local scorers that are made here.
+        max_length: Likewise, in tokens.
+
+    Raises:
+        TypeError: One is neither a string nor a scorer.
+        ValueError: A specification is wrong, or a label is there twice.
+    """
+    pairs = scorers.items() if isinstance(scorers, Mapping) else ((None, one) for one in scorers)
+    named: list[Named] = []
+    for label, one in pairs:
+        if isinstance(one, str):
+            named.append(_made(scorer_spec(one), device, max_length))
+        elif isinstance(one, Scorer):
+            named.append(Named(label or one.name, one, _identity(label, one)))
+        else:
+            raise TypeError(f"a scorer is a string or a Scorer, not {type(one).__name__}")
+    labels = [one.label for one in named]
+    if twice := next((label for label in labels if labels.count(label) > 1), None):
+        raise ValueError(f"the scorer {twice!r} is there twice: pass a mapping that gives each its own label")
+    return named
+
+
+def _made(spec: ScorerSpec, device: str | None, max_length: int | None) -> Named:
+    if spec.kind == "hosted":
+        from nvrerank.hosted import HostedScorer
+
+        hosted = HostedScorer(spec.model, base_url=spec.base_url)
+        return Named(spec.label, hosted, {"made": repr(hosted)}, ours=True)
+    from nvrerank.local import LocalScorer
+
+    local = LocalScorer(spec.model, revision=spec.revision, device=device, max_length=max_length)
+    folder = Path(nvrerank.__file__).parent / "local/embedded" if spec.model is None else Path(spec.model)
+    identity = {
+        "made": repr(local),
+        "revision": spec.revision,
+        "max_length": max_length,
+        "files": of_model(folder),
+        "nvrerank": nvrerank.__version__,
+    }
+    return Named(spec.label, local, identity, ours=True)
+
+
+def _identity(label: str | None, scorer: Scorer) -> dict[str, object]:
+    """Its label, class and name, and its repr where that says more than where it lies in memory."""
+    kind = type(scorer)
+    text = repr(scorer) if kind.__repr__ is not object.__repr__ else None
+    return {
+        "label": label,
+        "class": f"{kind.__module__}.{kind.__qualname__}",
+        "name": scorer.name,
+        "repr": text,
+    }

@@ -1,0 +1,65 @@
+"""Metrics for each query, by ir-measures. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import ir_measures
+from ir_measures.measures import MeanAgg, Measure
+
+from .task import Task
+
+Values = dict[str, dict[str, float]]
+"""By metric and query."""
+
+
+def metrics(names: str | Iterable[str]) -> tuple[Measure, ...]:
+    """Reads names as ir-measures has them: R@5, nDCG@10, RR@10, P@1.
+
+    Args:
+        names: A list, or one string with commas between.
+
+    Raises:
+        ValueError: One is unknown or no mean over queries, there are none, or one is there twice.
+    """
+    wanted = names.split(",") if isinstance(names, str) else list(names)
+    found = tuple(_metric(name.strip()) for name in wanted)
+    if not found or len(set(map(str, found))) < len(found):
+        raise ValueError(f"name at least one metric, each once, not {', '.join(wanted)!r}")
+    return found
+
+
+def measured(task: Task, orders: Mapping[str, Iterable[str]], wanted: Sequence[Measure]) -> Values:
+    """How good orders are, query by query.
+
+    Args:
+        task: Queries and what is relevant to them.
+        orders: For each query passages, best first; a query without an entry found nothing.
+        wanted: The metrics.
+
+    Returns:
+        For each metric, by its name, each query's value; a query that found nothing has 0.
+    """
+    qrels = {query: dict(task.relevant[query]) for query in task.queries}
+    # places, not scores: who measures breaks ties in a way of its own
+    run = {query: _by_place(orders.get(query, ())) for query in task.queries}
+    values: Values = {str(one): dict.fromkeys(task.queries, 0.0) for one in wanted}
+    for value in ir_measures.iter_calc(list(wanted), qrels, run):
+        values[str(value.measure)][value.query_id] = float(value.value)
+    return values
+
+
+def _by_place(order: Iterable[str]) -> dict[str, float]:
+    return {passage: float(-place) for place, passage in enumerate(order)}
+
+
+def _metric(name: str) -> Measure:
+    try:
+        found = ir_measures.parse_measure(name)
+    except (NameError, ValueError, SyntaxError) as error:
+        raise ValueError(
+            f"the metric {name!r} is unknown to ir-measures: such are R@5, nDCG@10, RR@10"
+        ) from error
+    if not isinstance(found.aggregator(), MeanAgg):
+        raise ValueError(f"the metric {name!r} is no mean over queries")  # noqa: TRY004
+    return found

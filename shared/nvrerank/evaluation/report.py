@@ -1,0 +1,221 @@
+"""The figures of an evaluation, from each query's values. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from .bootstrap import Stratum, strata
+from .measuring import Values
+from .scoring import Failure
+from .task import Task
+
+Interval = Callable[[Sequence[Stratum]], tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A metric's value, and what a scorer gained over its retriever.
+
+    Attributes:
+        value: The mean, a fraction.
+        gain: The mean gain over the retriever alone; None: it is the retriever.
+        low: Lower end of the gain's 95 % interval.
+        high: Its upper end.
+    """
+
+    value: float
+    gain: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetInfo:
+    """What was measured on.
+
+    Attributes:
+        name: The data set.
+        queries: How many were asked.
+        of: How many judged queries it has.
+        passages: How many were searched, in one language.
+        pairs: Language pairs, query-passage; none for a set in one language.
+        averaged: Of these, those that the set's figure is the mean of.
+    """
+
+    name: str
+    queries: int
+    of: int
+    passages: int
+    pairs: tuple[str, ...] = ()
+    averaged: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A pipeline's figures.
+
+    Attributes:
+        retriever: What found the candidates.
+        scorer: What reranked them; None: nothing did.
+        average: By metric, the mean over the sets; empty if a query failed.
+        sets: By set and metric; without the sets in which a query failed.
+        pairs: By set, language pair and metric: the mean.
+        failures: Queries that could not be scored.
+    """
+
+    retriever: str
+    scorer: str | None
+    average: Mapping[str, Figure]
+    sets: Mapping[str, Mapping[str, Figure]]
+    pairs: Mapping[str, Mapping[str, Mapping[str, float]]]
+    failures: tuple[Failure, ...] = ()
+
+    @property
+    def pipeline(self) -> str:
+        """Retriever and scorer, as a table calls them."""
+        return self.retriever if self.scorer is None else f"{self.retriever} + {self.scorer}"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What `evaluate` returns.
+
+    Attributes:
+        metrics: Their names, the most important first.
+        sets: What was measured on.
+        rows: For each retriever its own row, then one for each scorer.
+        top_k: Candidates a query.
+        resamples: Draws behind each interval.
+        seed: Of the sample of queries and of the draws.
+    """
+
+    metrics: tuple[str, ...]
+    sets: tuple[SetInfo, ...]
+    rows: tuple[Row, ...]
+    top_k: int
+    resamples: int
+    seed: int
+
+    @property
+    def failures(self) -> tuple[Failure, ...]:
+        """All queries that could not be scored; each once, whatever the number of retrievers."""
+        return tuple(dict.fromkeys(one for row in self.rows for one in row.failures))
+
+    def to_json(self) -> str:
+        """Everything, as one JSON document; values are fractions."""
+        rows = [{"pipeline": row.pipeline, **asdict(row)} for row in self.rows]
+        return json.dumps({**asdict(self), "rows": rows}, indent=2, ensure_ascii=False)
+
+    def to_text(self) -> str:
+        """The table and what belongs to it, for a terminal."""
+        from .tables import as_text
+
+        return as_text(self)
+
+    def to_markdown(self) -> str:
+        """The table and what belongs to it, in Markdown."""
+        from .tables import as_markdown
+
+        return as_markdown(self)
+
+
+def set_infos(tasks: Sequence[Task]) -> tuple[SetInfo, ...]:
+    """What the tasks are, set by set."""
+    infos = []
+    for name in dict.fromkeys(task.name for task in tasks):
+        mine = [task for task in tasks if task.name == name]
+        pairs = tuple("-".join(task.languages) for task in mine if task.languages)
+        averaged = tuple("-".join(task.languages or ()) for task in counted(mine)) if pairs else ()
+        first = mine[0]
+        infos.append(
+            SetInfo(
+                name, len(first.queries), first.of or len(first.queries), len(first.passages), pairs, averaged
+            )
+        )
+    return tuple(infos)
+
+
+def counted(tasks: Sequence[Task]) -> list[Task]:
+    """The tasks that a set's figure is the mean of: pairs of different languages, where there are such."""
+    return [task for task in tasks if task.crosses] or list(tasks)
+
+
+def row(
+    tasks: Sequence[Task],
+    values: Mapping[str, Values],
+    base: Mapping[str, Values] | None,
+    *,
+    retriever: str,
+    scorer: str | None,
+    failures: Sequence[Failure],
+    bounds: Interval,
+) -> Row:
+    """A pipeline's row.
+
+    Args:
+        tasks: All tasks.
+        values: Its values, by task.
+        base: The retriever's; None: this is the retriever.
+        retriever: Its label.
+        scorer: Its label.
+        failures: What failed; a set with a failure has no figures, and then there is no average.
+        bounds: Gives a gain's interval.
+    """
+    failed = {failure.task for failure in failures}
+    groups = {
+        name: [one for one in tasks if one.name == name] for name in dict.fromkeys(t.name for t in tasks)
+    }
+    whole = {name: mine for name, mine in groups.items() if not failed & {one.label for one in mine}}
+    names = next(iter((base or values).values())).keys()
+    figures = {
+        name: {metric: _figure([counted(mine)], metric, values, base, bounds) for metric in names}
+        for name, mine in whole.items()
+    }
+    all_sets = [counted(mine) for mine in groups.values()]
+    average = (
+        {metric: _figure(all_sets, metric, values, base, bounds) for metric in names} if not failed else {}
+    )
+    pairs = {
+        name: {
+            "-".join(one.languages): {metric: _mean(values[one.label][metric]) for metric in names}
+            for one in mine
+            if one.languages
+        }
+        for name, mine in whole.items()
+        if mine[0].languages
+    }
+    return Row(retriever, scorer, average, figures, pairs, tuple(failures))
+
+
+def _figure(
+    sets: Sequence[Sequence[Task]],
+    metric: str,
+    values: Mapping[str, Values],
+    base: Mapping[str, Values] | None,
+    bounds: Interval,
+) -> Figure:
+    """The mean over sets of the mean over their tasks."""
+    value = _mean_of_sets(sets, metric, values)
+    if base is None:
+        return Figure(value)
+    parts: list[Stratum] = []
+    for tasks in sets:
+        gains = [_gains(values[one.label][metric], base[one.label][metric]) for one in tasks]
+        parts += strata(gains, weight=1 / len(sets))
+    low, high = bounds(parts)
+    return Figure(value, value - _mean_of_sets(sets, metric, base), low, high)
+
+
+def _mean_of_sets(sets: Sequence[Sequence[Task]], metric: str, values: Mapping[str, Values]) -> float:
+    means = [sum(_mean(values[one.label][metric]) for one in tasks) / len(tasks) for tasks in sets]
+    return sum(means) / len(means)
+
+
+def _gains(after: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
+    return {query: value - before[query] for query, value in after.items()}
+
+
+def _mean(values: Mapping[str, float]) -> float:
+    return sum(values.values()) / len(values)

@@ -1,0 +1,88 @@
+"""Each pipeline's orders, measured and saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+
+from nvrerank.fusion import FusionName
+
+from .digests import slug
+from .jobs import ranked
+from .measuring import Values
+from .report import Interval, Row, row
+from .runs import Candidates, Found, Order, write_run
+from .scoring import Scored
+from .task import Task
+
+Orders = Mapping[str, Order]
+"""By query its passages, best first, with their scores."""
+
+
+def rows(
+    tasks: Sequence[Task],
+    found: Candidates,
+    scored: Sequence[Scored],
+    *,
+    measure: Callable[[Task, Orders], Values],
+    bounds: Interval,
+    kept: Path | None,
+    fuse: Sequence[FusionName] = (),
+) -> Iterator[Row]:
+    """Each retriever's row, then those of each scorer; their run files are saved on the way.
+
+    Args:
+        tasks: All tasks.
+        found: The candidates.
+        scored: What each scorer made of them.
+        measure: Gives a task's values.
+        bounds: Gives a gain's interval.
+        kept: Where run files go; None: nowhere.
+        fuse: Further rows for each scorer: its order fused with retrieval's.
+    """
+    for retriever, runs in found.items():
+        before: dict[str, Orders] = {task.label: dict(runs[task.label]) for task in tasks}
+        base = {task.label: measure(task, before[task.label]) for task in tasks}
+        _save(kept, before, retriever)
+        yield row(tasks, base, None, retriever=retriever, scorer=None, failures=(), bounds=bounds)
+        for one, way in product(scored, (None, *fuse)):
+            label = one.label if way is None else f"{one.label}, {way}"
+            failed = {failure.task for failure in one.failures}
+            after = {
+                task.label: _reranked(task, runs[task.label], one.scores[task.label], way)
+                for task in tasks
+                if task.label not in failed
+            }
+            values = {task.label: measure(task, after[task.label]) for task in tasks if task.label in after}
+            _save(kept, {**dict.fromkeys(failed), **after}, f"{retriever} + {label}")
+            yield row(
+                tasks,
+                values,
+                base,
+                retriever=retriever,
+                scorer=label,
+                failures=one.failures,
+                bounds=bounds,
+            )
+
+
+def _reranked(
+    task: Task,
+    found: Mapping[str, Found],
+    scores: Mapping[str, Mapping[str, float]],
+    fuse: FusionName | None,
+) -> Orders:
+    return {query: ranked(task, query, found.get(query, {}), scores[query], fuse) for query in task.queries}
+
+
+def _save(kept: Path | None, orders: Mapping[str, Orders | None], pipeline: str) -> None:
+    """Saves run files; what was saved before of a task that failed is not left to be taken for new."""
+    if kept is None:
+        return
+    for label, order in orders.items():
+        path = kept / "runs" / slug(label) / f"{slug(pipeline)}.trec"
+        if order is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_run(path, order, slug(pipeline))

@@ -1,0 +1,128 @@
+"""A report as a table, laid out as NVIDIA's model cards have it: pipeline, average, each set. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .report import Figure, Report, Row, SetInfo
+
+_FAILED = "failed"
+
+
+def as_markdown(report: Report) -> str:
+    """The table in Markdown, then the matrix of each set in several languages, then what was measured on."""
+    blocks = [_markdown(_table(report))]
+    for title, matrix in _matrices(report):
+        blocks += [f"{title}:", _markdown(matrix)]
+    return "\n\n".join([*blocks, "\n".join(f"- {line}" for line in _notes(report))])
+
+
+def as_text(report: Report) -> str:
+    """The same in columns, for a terminal."""
+    blocks = [_columns(_table(report))]
+    for title, matrix in _matrices(report):
+        blocks += [f"{title}:\n{_columns(matrix)}"]
+    return "\n\n".join([*blocks, "\n".join(_notes(report))])
+
+
+def _table(report: Report) -> list[list[str]]:
+    """One table: the first metric's average, gain and sets, then the averages of the other metrics."""
+    first, *others = map(_shown, report.metrics)
+    several = len(report.sets) > 1
+    head = ["pipeline", f"average {first}", "gain (95 %)"] if several else ["pipeline"]
+    head += [name.name if several else f"{name.name} {first}" for name in report.sets]
+    head += [] if several else ["gain (95 %)"]
+    for metric in others:
+        head += [f"average {metric}" if several else metric, "gain (95 %)"]
+    return [head, *(_line(row, report, several=several) for row in report.rows)]
+
+
+def _line(row: Row, report: Report, *, several: bool) -> list[str]:
+    first, *others = report.metrics
+    of_sets = [_value(row.sets.get(one.name, {}).get(first)) for one in report.sets]
+    line = [row.pipeline + (" (!)" if row.failures else "")]
+    average, gain = _value(row.average.get(first)), _gain(row.average.get(first))
+    line += [average, gain, *of_sets] if several else [*of_sets, gain]
+    for metric in others:
+        line += [_value(row.average.get(metric)), _gain(row.average.get(metric))]
+    return line
+
+
+def _shown(metric: str) -> str:
+    """As model cards write it."""
+    return f"Recall{metric[1:]}" if metric.startswith("R@") else metric
+
+
+def _value(figure: Figure | None) -> str:
+    return _FAILED if figure is None else f"{figure.value:.2%}"
+
+
+def _gain(figure: Figure | None) -> str:
+    if figure is None or figure.gain is None or figure.low is None or figure.high is None:
+        return ""
+    return f"{100 * figure.gain:+.2f} ({100 * figure.low:+.2f} to {100 * figure.high:+.2f})"
+
+
+def _matrices(report: Report) -> list[tuple[str, list[list[str]]]]:
+    metric = report.metrics[0]
+    return [
+        (
+            f"{_shown(metric)} of {row.pipeline} on {one.name}, query language by passage language",
+            _matrix({pair: values[metric] for pair, values in row.pairs[one.name].items()}),
+        )
+        for one in report.sets
+        for row in report.rows
+        if len(one.pairs) > 1 and one.name in row.pairs
+    ]
+
+
+def _matrix(values: dict[str, float]) -> list[list[str]]:
+    queries = list(dict.fromkeys(pair.split("-")[0] for pair in values))
+    passages = list(dict.fromkeys(pair.split("-")[1] for pair in values))
+    return [
+        ["query", *passages],
+        *([query, *(f"{values[f'{query}-{passage}']:.2%}" for passage in passages)] for query in queries),
+    ]
+
+
+def _notes(report: Report) -> list[str]:
+    """What was measured on, what an average is, and what failed."""
+    lines = [_described(one) for one in report.sets]
+    gains = f"; gains in points, with paired bootstrap intervals ({report.resamples:,} draws)"
+    lines.append(f"the first {report.top_k} of each retriever{gains if _has_gains(report) else ''}")
+    for failure in report.failures:
+        where = "" if failure.query is None else f", query {failure.query}"
+        lines.append(f"(!) {failure.task}{where}: {failure.error}")
+    return lines
+
+
+def _has_gains(report: Report) -> bool:
+    return any(row.scorer is not None for row in report.rows)
+
+
+def _described(one: SetInfo) -> str:
+    queries = f"{one.queries:,}" + (f" of {one.of:,}" if one.of > one.queries else "")
+    text = f"{one.name}: {queries} queries, {one.passages:,} passages"
+    if not one.pairs:
+        return text
+    different = (
+        "of different languages" if all(len(set(p.split("-"))) > 1 for p in one.averaged) else "of languages"
+    )
+    count = len(one.averaged)
+    return f"{text} in each language; the mean over {count} {'pair' if count == 1 else 'pairs'} {different}"
+
+
+def _markdown(table: Sequence[Sequence[str]]) -> str:
+    head, *rows = [[cell.replace("|", "\\|") for cell in line] for line in table]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _columns(table: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "\n".join(
+        "  ".join(
+            [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
+        ).rstrip()
+        for line in table
+    )

@@ -1,0 +1,55 @@
+import shutil
+from pathlib import Path
+
+import pytest
+from support.checkpoints import write_cross_encoder
+from support.evaluation import Counting
+
+import nvrerank
+from nvrerank.evaluation import Task, evaluate
+from nvrerank.evaluation.making import named_scorers
+
+TASK = Task("mine", {"q": "cat"}, {"a": "dog", "b": "cat"}, {"q": {"b": 1}})
+
+
+def identity(scorers, **options):
+    [named] = named_scorers(scorers, **{"device": None, "max_length": None, **options})
+    return named.identity
+
+
+def test_a_local_folder_is_known_by_what_is_in_it(tmp_path):
+    folder = write_cross_encoder(tmp_path / "model", "bert")
+    before = identity([f"local:{folder}"])
+    assert identity([f"local:{folder}"]) == before
+    config = Path(folder) / "config.json"
+    config.write_text(config.read_text() + " ")
+    assert identity([f"local:{folder}"]) != before
+
+
+def test_what_changes_a_score_changes_what_scores_are_kept_under():
+    assert identity(["embedded"], max_length=100) != identity(["embedded"])
+    assert identity(["embedded"], device="cpu") == identity(["embedded"], device="cpu")
+
+
+def test_an_address_and_a_model_of_a_server_are_part_of_it():
+    urls = ["hosted:m@http://one:8000/v1", "hosted:m@http://two:8000/v1", "hosted:n@http://one:8000/v1"]
+    identities = [identity([url])["made"] for url in urls]
+    assert len(set(identities)) == 3
+
+
+def test_a_scorer_object_is_known_by_label_class_and_name():
+    assert identity([Counting()]) == identity([Counting()])
+    assert identity({"one": Counting()}) != identity({"two": Counting()})
+
+
+def test_a_local_model_is_really_used(tmp_path):
+    folder = write_cross_encoder(tmp_path / "model", "bert")
+    spec = f"local:{folder}"
+    report = evaluate(TASK, scorers=[spec], out=tmp_path / "out")
+    assert [row.pipeline for row in report.rows] == ["bm25", f"bm25 + {spec}"]
+    kept = next((tmp_path / "out" / "scores").iterdir()).read_text()
+    [score] = nvrerank.LocalScorer(folder).score("cat", ["cat"])
+    assert f'"b": {score!r}' in kept
+    shutil.rmtree(folder)
+    with pytest.raises(nvrerank.ModelLoadError, match="is not a folder"):
+        evaluate(TASK, scorers=[spec])

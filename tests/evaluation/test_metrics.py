@@ -1,0 +1,44 @@
+import math
+
+import pytest
+
+from nvrerank.evaluation import Task
+from nvrerank.evaluation.measuring import measured, metrics
+
+PASSAGES = {f"p{number}": f"text {number}" for number in range(12)}
+TASK = Task(
+    "toy",
+    {"q1": "a", "q2": "b", "q3": "c"},
+    PASSAGES,
+    {"q1": {"p0": 1, "p6": 1}, "q2": {"p3": 2, "p4": 1, "p5": 0}, "q3": {"p9": 1}},
+)
+
+
+def test_figures_are_those_counted_by_hand():
+    orders = {"q1": list(PASSAGES), "q2": ["p4", "p5", "p3"]}
+    values = measured(TASK, orders, metrics("R@5,nDCG@10,R@1"))
+    assert values["R@5"] == {"q1": 0.5, "q2": 1.0, "q3": 0.0}
+    assert values["R@1"] == {"q1": 0.5, "q2": 0.5, "q3": 0.0}
+    first = (1 + 1 / math.log2(8)) / (1 + 1 / math.log2(3))
+    second = (1 + 2 / math.log2(4)) / (2 + 1 / math.log2(3))
+    assert values["nDCG@10"] == pytest.approx({"q1": first, "q2": second, "q3": 0.0})
+
+
+def test_another_order_has_other_figures():
+    """The control."""
+    values = measured(TASK, {"q1": list(PASSAGES)[::-1], "q2": ["p3", "p4"]}, metrics(["R@5", "nDCG@10"]))
+    assert values["R@5"] == {"q1": 0.0, "q2": 1.0, "q3": 0.0}
+    assert values["nDCG@10"]["q2"] == pytest.approx(1.0)
+
+
+def test_names_come_with_commas_or_as_a_list():
+    assert [str(one) for one in metrics("R@5, nDCG@10")] == ["R@5", "nDCG@10"]
+    assert metrics(["R@5", "nDCG@10"]) == metrics("R@5,nDCG@10")
+
+
+@pytest.mark.parametrize(
+    "names", ["bogus", "R@", "nDCG@x", "", "R@5,R@5", [], "NumQ", "R@5;P@1", "__import__('os')"]
+)
+def test_an_unknown_metric_is_refused(names):
+    with pytest.raises(ValueError, match=r"metric"):
+        metrics(names)

@@ -1,0 +1,83 @@
+import json
+import re
+
+import pytest
+from support.evaluation import Counting
+
+from nvrerank.evaluation import Failure, Figure, Report, Row, SetInfo, Task, evaluate
+
+FIGURE = Figure(0.7364, 0.05, 0.021, 0.0799)
+REPORT = Report(
+    metrics=("R@5", "nDCG@10"),
+    sets=(SetInfo("nq", 100, 3452, 2681468), SetInfo("fi|qa", 648, 648, 57638)),
+    rows=(
+        Row(
+            "bm25",
+            None,
+            {"R@5": Figure(0.4467), "nDCG@10": Figure(0.4)},
+            {"nq": {"R@5": Figure(0.5)}, "fi|qa": {"R@5": Figure(0.1)}},
+            {},
+        ),
+        Row(
+            "bm25",
+            "m",
+            {"R@5": FIGURE, "nDCG@10": FIGURE},
+            {"nq": {"R@5": FIGURE}, "fi|qa": {"R@5": FIGURE}},
+            {},
+        ),
+        Row("bm25", "bad", {}, {"nq": {"R@5": FIGURE}}, {}, (Failure("fi|qa", "q7", "TimeoutError: slow"),)),
+    ),
+    top_k=40,
+    resamples=10_000,
+    seed=0,
+)
+
+
+def test_the_table_is_laid_out_as_model_cards_have_it():
+    lines = REPORT.to_markdown().splitlines()
+    assert (
+        lines[0]
+        == "| pipeline | average Recall@5 | gain (95 %) | nq | fi\\|qa | average nDCG@10 | gain (95 %) |"
+    )
+    assert lines[2] == "| bm25 | 44.67% |  | 50.00% | 10.00% | 40.00% |  |"
+    gain = "+5.00 (+2.10 to +7.99)"
+    assert lines[3] == f"| bm25 + m | 73.64% | {gain} | 73.64% | 73.64% | 73.64% | {gain} |"
+
+
+def test_a_row_with_a_failure_is_marked_and_has_no_average():
+    lines = REPORT.to_markdown().splitlines()
+    assert lines[4] == "| bm25 + bad (!) | failed |  | 73.64% | failed | failed |  |"
+    assert lines[-1] == "- (!) fi|qa, query q7: TimeoutError: slow"
+
+
+def test_sizes_of_samples_are_said():
+    text = REPORT.to_text()
+    assert "nq: 100 of 3,452 queries, 2,681,468 passages" in text
+    assert "fi|qa: 648 queries, 57,638 passages" in text
+    assert (
+        "the first 40 of each retriever; gains in points, with paired bootstrap intervals (10,000 draws)"
+        in text
+    )
+
+
+def test_text_has_its_columns_below_each_other():
+    lines = REPORT.to_text().splitlines()[:4]
+    assert lines[0].index("average Recall@5") + len("average Recall@5") == lines[1].index("44.67%") + len(
+        "44.67%"
+    )
+    assert not any(line.endswith(" ") for line in lines)
+
+
+def test_json_holds_everything_as_fractions():
+    data = json.loads(REPORT.to_json())
+    assert [row["pipeline"] for row in data["rows"]] == ["bm25", "bm25 + m", "bm25 + bad"]
+    assert data["rows"][1]["average"]["R@5"] == {"value": 0.7364, "gain": 0.05, "low": 0.021, "high": 0.0799}
+    assert data["rows"][2]["failures"] == [{"task": "fi|qa", "query": "q7", "error": "TimeoutError: slow"}]
+    assert data["sets"][0]["of"] == 3452
+
+
+@pytest.mark.parametrize("scorers", [[], [Counting()]])
+def test_one_set_needs_no_average(scorers):
+    task = Task("mine", {"q": "cat"}, {"a": "dog", "b": "cat"}, {"q": {"b": 1}})
+    head, *_ = evaluate(task, scorers=scorers, metrics="R@1").to_text().splitlines()
+    assert re.split(r"  +", head) == ["pipeline", "mine Recall@1", "gain (95 %)"]
