@@ -1,4 +1,4 @@
-"""The command `nvrerank`: reranks a person's own text files, and lists the models we know.
+"""`nvrerank rank`: reranks a person's own text files.
 
 Thin: files in, a table or one JSON document out. Cutting is in passages.py, ranking in ranking.py.
 """
@@ -8,45 +8,23 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
-from .errors import NVRerankError
-from .models import MODELS, RerankModel
-from .passages import Passage, cut
-from .ranking import Ranked, RankOptions, ScoreMode, rerank
-from .scorer import Scorer
-from .texts import clean_query
+from nvrerank.passages import Passage, cut
+from nvrerank.ranking import Ranked, Ranking, RankOptions, ScoreMode, rerank
+from nvrerank.scorer import Scorer
+from nvrerank.texts import clean_query
 
+from .output import errors_in_one_line, print_out, say
+from .wanted import MakeScorer, Wanted, scorer_for
+from .whole_file import checked_target, write_whole
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the options say of the scorer; each is None where it was not given."""
-
-    model: str | None = None
-    revision: str | None = None
-    device: str | None = None
-    hosted: str | None = None
-    base_url: str | None = None
-
-
-MakeScorer = Callable[[Wanted], Scorer]
-"""A program that embeds the command, or tests it, gives its own as the context's object:
-`app(obj=make_scorer)`."""
-
-app = typer.Typer(
-    help="Rerank text by its relevance to a question.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,  # they would print the values of variables
-)
+_PAGE = 30  # passages; each one's sentences are scored too
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +35,6 @@ class Source:
     passage: Passage
 
 
-@app.command()
 def rank(
     context: typer.Context,
     question: Annotated[str, typer.Argument(help="What you want to know.")],
@@ -76,55 +53,28 @@ def rank(
     threshold: Annotated[float | None, typer.Option(help="Least score that stays.")] = None,
     score_mode: Annotated[ScoreMode, typer.Option(help="sigmoid: scores in 0..1.")] = "logit",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Also write a page, with the best sentences marked.")
+    ] = None,
 ) -> None:
     """Order the passages of text files by their relevance to a question, best first.
 
     A passage is a few paragraphs, cut at blank lines. It comes with its rank, its score, and the file
     and line where it starts.
     """
-    make_scorer: MakeScorer = context.obj or _scorer
-    with _errors_in_one_line():
+    make_scorer: MakeScorer = context.obj or scorer_for
+    with errors_in_one_line():
         options = RankOptions(top_n, threshold, score_mode)
         query = clean_query(question)
+        target = None if html is None else checked_target(html)
         scorer = make_scorer(Wanted(model, revision, device, hosted, base_url))
         sources = [Source(file, passage) for file in files for passage in cut(_read(file))]
         if not sources:
-            _say("nothing to rank: no text in " + ", ".join(files))
+            say("nothing to rank: no text in " + ", ".join(files))
         ranked = rerank(scorer, query, [source.passage.text for source in sources], **asdict(options))
-    _print(_as_json(ranked, sources) if as_json else _as_table(ranked, sources))
-
-
-@app.command()
-def models() -> None:
-    """List NVIDIA's rerankers: context in tokens, whether hosted, what to use instead."""
-    rows = [("model", "context", "hosted", "use instead"), *map(_model_row, MODELS)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        _print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def _model_row(model: RerankModel) -> tuple[str, str, str, str]:
-    hosted = "no" if model.hosted is None else f"until {model.retired}" if model.retired else "yes"
-    return model.id, str(model.context), hosted, model.successor or ""
-
-
-def _scorer(wanted: Wanted) -> Scorer:
-    """Hosted if an API is named, else on this machine; each room is imported only where it is used.
-
-    Raises:
-        ValueError: Options of both were given.
-    """
-    if wanted.hosted is None and wanted.base_url is None:
-        from .local import LocalScorer
-
-        return LocalScorer(wanted.model, revision=wanted.revision, device=wanted.device)
-    if wanted.model or wanted.revision or wanted.device:
-        raise ValueError(
-            "--model, --revision and --device are for this machine, --hosted and --base-url for an API"
-        )
-    from .hosted import HostedScorer
-
-    return HostedScorer(wanted.hosted, base_url=wanted.base_url)
+        if target is not None:
+            write_whole(target, _as_page(ranked, sources, scorer))
+    print_out(_as_json(ranked, sources) if as_json else _as_table(ranked, sources))
 
 
 def _read(file: str) -> str:
@@ -146,7 +96,7 @@ def _read(file: str) -> str:
         raise ValueError(f"{file} is not a text file in UTF-8")
     text = data.decode("utf-8-sig", "replace")
     if "\ufffd" in text and "\ufffd".encode() not in data:
-        _say(f"{file} is not all UTF-8: \ufffd stands for what could not be read")
+        say(f"{file} is not all UTF-8: \ufffd stands for what could not be read")
     return text
 
 
@@ -169,6 +119,13 @@ def _as_table(ranked: Sequence[Ranked], sources: Sequence[Source]) -> str:
     return "\n".join(lines)
 
 
+def _as_page(ranked: Ranking, sources: Sequence[Source], scorer: Scorer) -> str:
+    from nvrerank.show import best_sentences, page
+
+    labels = [f"{source.file}:{source.passage.line}" for source in sources]
+    return page(ranked, rows=_PAGE, marks=best_sentences(scorer, ranked, rows=_PAGE), labels=labels)
+
+
 def _printable(text: str) -> str:
     """On one line, and without what a terminal might obey."""
     return "".join(sign if sign.isprintable() else " " for sign in " ".join(text.split()))
@@ -176,30 +133,3 @@ def _printable(text: str) -> str:
 
 def _shortened(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def _print(text: str) -> None:
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a console may lack a sign
-    if text:
-        typer.echo(text)
-
-
-def _say(message: str) -> None:
-    typer.echo(f"nvrerank: {message}", err=True)
-
-
-@contextmanager
-def _errors_in_one_line() -> Iterator[None]:
-    """Exit status 2 for a bad argument, 1 for what went wrong in reranking."""
-    try:
-        yield
-    except NVRerankError as error:
-        _fail(error, 1)
-    except ValueError as error:
-        _fail(error, 2)
-
-
-def _fail(error: Exception, status: int) -> NoReturn:
-    _say(" ".join(str(error).split()))
-    raise typer.Exit(status) from error

@@ -1,0 +1,23 @@
+"""The command `nvrerank`; a module for each subcommand."""
+
+from __future__ import annotations
+
+import typer
+
+from .eval import evaluate
+from .models import models
+from .rank import rank
+from .wanted import MakeScorer, Wanted
+
+__all__ = ["MakeScorer", "Wanted", "app"]
+
+app = typer.Typer(
+    help="Rerank text by its relevance to a question.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,  # they would print the values of variables
+)
+app.command()(rank)
+app.command("eval")(evaluate)
+app.command()(models)

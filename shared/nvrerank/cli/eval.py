@@ -1,0 +1,113 @@
+"""`nvrerank eval`: measures rerankers on data sets in BEIR's layout."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, cast
+
+import typer
+
+from nvrerank.fusion import FusionName
+
+from .output import errors_in_one_line, print_out, say
+
+if TYPE_CHECKING:
+    from nvrerank.evaluation import Report
+
+Format = Literal["text", "markdown", "json"]
+
+
+def evaluate(
+    data: Annotated[list[Path], typer.Argument(help="Folders in BEIR's layout.", metavar="FOLDER")],
+    *,
+    retriever: Annotated[
+        list[str],
+        typer.Option(help="bm25, embedding:NAME or run:FILE ({set} in it: the set's name); repeatable."),
+    ] = ["bm25"],  # noqa: B006 # typer copies it
+    scorer: Annotated[
+        list[str],
+        typer.Option(
+            help="embedded, local:FOLDER_OR_NAME[@REVISION], hosted:MODEL[@URL] or hosted:URL; repeatable."
+        ),
+    ] = [],  # noqa: B006
+    fuse: Annotated[
+        list[str],
+        typer.Option(
+            help="rrf or zscore: further rows, each scorer's order fused with retrieval's; repeatable."
+        ),
+    ] = [],  # noqa: B006
+    top_k: Annotated[int, typer.Option(help="Candidates a query.")] = 40,
+    metrics: Annotated[
+        str, typer.Option(help="As ir-measures names them; the first is shown set by set.")
+    ] = "R@5,nDCG@10,R@1",
+    style: Annotated[Format, typer.Option("--format", help="How the table is printed.")] = "text",
+    out: Annotated[
+        Path,
+        typer.Option(help="Run files, vectors and scores are kept here; the same command goes on from them."),
+    ] = Path("nvrerank-eval"),
+    split: Annotated[str, typer.Option(help="Which file of qrels/ counts.")] = "test",
+    limit_queries: Annotated[
+        int | None, typer.Option(help="A sample of so many queries of each set.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the sample and the intervals.")] = 0,
+    query_languages: Annotated[
+        str | None, typer.Option(metavar="en,de", help="Of sets in several languages; else all.")
+    ] = None,
+    passage_languages: Annotated[str | None, typer.Option(metavar="en,de", help="Likewise.")] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="Tokens of query and passage that local models read.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda.")] = None,
+    resamples: Annotated[int, typer.Option(help="Draws behind each interval.")] = 10_000,
+    progress: Annotated[
+        bool | None,
+        typer.Option("--progress/--no-progress", help="Else on a terminal only.", show_default=False),
+    ] = None,
+) -> None:
+    """Measure retrieval before and after reranking, and print one table.
+
+    Stop it at any time: the same command goes on where it was. The exit status is 1 if a query could not
+    be scored; the table marks where.
+    """
+    with errors_in_one_line():
+        from nvrerank.evaluation import evaluate as run
+
+        try:
+            report = run(
+                data,
+                retrievers=retriever,
+                scorers=scorer,
+                fuse=cast("list[FusionName]", fuse),  # checked there
+                top_k=top_k,
+                metrics=metrics,
+                out=out,
+                split=split,
+                query_languages=_listed(query_languages),
+                passage_languages=_listed(passage_languages),
+                limit_queries=limit_queries,
+                seed=seed,
+                resamples=resamples,
+                device=device,
+                max_length=max_length,
+                progress=sys.stderr.isatty() if progress is None else progress,
+            )
+        except KeyboardInterrupt as error:
+            say(f"stopped; what was scored is in {out}, the same command goes on from there")
+            raise typer.Exit(130) from error
+    print_out(_formatted(report, style))
+    for failure in report.failures:
+        where = failure.task if failure.query is None else f"{failure.task}, query {failure.query}"
+        say(f"not scored: {where}: {failure.error}")
+    if report.failures:
+        raise typer.Exit(1)
+
+
+def _listed(languages: str | None) -> list[str] | None:
+    return None if languages is None else [one.strip() for one in languages.split(",")]
+
+
+def _formatted(report: Report, style: Format) -> str:
+    if style == "json":
+        return report.to_json()
+    return report.to_markdown() if style == "markdown" else report.to_text()
