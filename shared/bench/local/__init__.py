@@ -1,0 +1,1 @@
+"""`make bench`: local scoring beside its peers, each in a process of its own, in turns."""

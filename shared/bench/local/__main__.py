@@ -1,0 +1,90 @@
+"""`make bench`: plays the rounds of each workload and writes table, plot and raw figures."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from itertools import groupby
+from pathlib import Path
+
+from bench.local import plot, report
+from bench.local.checkpoints import made
+from bench.local.contestants import chosen
+from bench.local.field import Field
+from bench.local.processes import ROOT
+from bench.local.session import Session
+from bench.local.workloads import Workload, workloads
+
+
+def main() -> None:
+    """Runs what the command line asks for."""
+    arguments = _arguments()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    if not arguments.report_only:
+        for checkpoint, some in groupby(_wanted(arguments.workloads), key=lambda one: one.checkpoint):
+            _measure(checkpoint, list(some), arguments)
+    results = report.read_all(arguments.out / "results")
+    (arguments.out / "report.md").write_text(report.markdown(results))
+    text = report.text(results)
+    (arguments.out / "report.txt").write_text(text)
+    plot.draw(results, arguments.out / "report.png")
+    print(text)
+
+
+def _measure(checkpoint: str, some: list[Workload], arguments: argparse.Namespace) -> None:
+    folder, shape = made(checkpoint, arguments.out / "models", layers=arguments.layers)
+    peers = chosen(arguments.peers, checkpoint)
+    with Field(folder, shape, arguments.venvs, arguments.out / "logs") as field:
+        _tell(f"{folder.name}: starting {', '.join(peer.name for peer in peers)}")
+        field.start(peers)
+        for worker, reason in field.failed.items():
+            _tell(f"not running: {worker}: {reason}")
+        session = Session(
+            field,
+            shape,
+            peers,
+            arguments.out,
+            arguments.rounds,
+            contended=arguments.contended,
+            tune=arguments.tune,
+            tell=_tell,
+        )
+        for workload in some:
+            session.run(workload)
+
+
+def _wanted(names: str | None) -> list[Workload]:
+    known = workloads()
+    if names is None:
+        return list(known.values())
+    unknown = [name for name in names.split(",") if name not in known]
+    if unknown:
+        raise SystemExit(f"no such workload: {unknown[0]}; there are {', '.join(known)}")
+    return [workload for name, workload in known.items() if name in names.split(",")]
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.local", description=__doc__)
+    parser.add_argument("--workloads", help="comma-separated; default: all")
+    parser.add_argument("--peers", help="comma-separated, beside nvrerank; default: all")
+    parser.add_argument("--rounds", type=int, default=5, help="that count, after one to warm up")
+    parser.add_argument("--layers", type=int, help="depth of the decoders; default 1, the full depth is 16")
+    parser.add_argument("--contended", action="store_true", help="a spinning process takes one core")
+    parser.add_argument(
+        "--tune",
+        choices=("missing", "again", "never"),
+        default="missing",
+        help="look for the peers' best settings: where unknown, anew, or take only what is known",
+    )
+    parser.add_argument("--report-only", action="store_true", help="measure nothing, write the report anew")
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench")
+    parser.add_argument("--venvs", type=Path, default=ROOT, help="where .venv-peers and its like are")
+    return parser.parse_args()
+
+
+def _tell(line: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""The tables as a picture: each contestant's time beside ours, on every workload."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.local.report import Result, Row, rows
+
+_COLOURS = {"ours": "#76b900", "default": "#9aa5b1", "best": "#3d6fa5"}
+
+
+def draw(results: Sequence[Result], file: Path) -> None:
+    """Writes a PNG: a panel for each workload and mode, bars of the ratio to ours with its range.
+
+    Args:
+        results: Raw figures; those without our own turns are left out.
+        file: Where to.
+    """
+    from matplotlib.figure import Figure
+
+    shown = [(result, table) for result in results if (table := [row for row in rows(result) if row.ratio])]
+    if not shown:
+        return
+    heights = [len(table) + 2 for _result, table in shown]
+    figure = Figure(figsize=(9, 0.28 * sum(heights)), layout="constrained")
+    panels = figure.subplots(len(shown), 1, squeeze=False, gridspec_kw={"height_ratios": heights})
+    for panel, (result, table) in zip(panels[:, 0], shown, strict=True):
+        _panel(panel, f"{result['title']}, {result['layers']} layers, {result['mode']}", table)
+    figure.savefig(file, dpi=130)
+
+
+def _panel(panel: Any, title: str, table: Sequence[Row]) -> None:
+    for place, row in enumerate(table):
+        if row.ratio is None:
+            continue
+        middle = row.ratio.median
+        ends = [[max(0.0, middle - row.ratio.least)], [max(0.0, row.ratio.most - middle)]]
+        hatch = "//" if row.precision == "int8" else None
+        panel.barh(place, middle, color=_COLOURS[row.kind], hatch=hatch, edgecolor="white", height=0.75)
+        panel.errorbar(middle, place, xerr=ends, color="#333333", linewidth=1, capsize=2)
+        panel.annotate(f" {middle:.2f}", (row.ratio.most, place), va="center", fontsize=7)
+    panel.set_yticks(
+        range(len(table)), [f"{row.label} ({row.settings})" if row.settings else row.label for row in table]
+    )
+    panel.tick_params(labelsize=7)
+    panel.invert_yaxis()
+    panel.axvline(1, color="#76b900", linewidth=1)
+    panel.set_title(f"{title}: time by nvrerank's; hatched is int8", fontsize=8, loc="left")
+    panel.spines[["top", "right"]].set_visible(False)
