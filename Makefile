@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers/.ready .venv-backends/.ready .venv-flag/.ready .venv-infinity/.ready
 
-.PHONY: run test test-fast lint bench bench-hosted embedded clean
+.PHONY: run test test-fast lint notebooks bench bench-hosted embedded clean
 
 run: $(VENV)/.demo
 	$(BIN)/python shared/demo/run.py
@@ -20,9 +21,15 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# Local scoring beside its peers; quiet the machine first.
-bench: $(VENV)/.demo
-	cd shared && ../$(BIN)/python -m bench.local
+# Executes them in place, offline.
+notebooks: $(VENV)/.notebook
+	$(BIN)/python notebooks/execute.py
+
+# Local scoring beside its peers, each in an environment of its own; quiet the machine first. BENCH="--contended",
+# BENCH="--workloads minilm-1x24 --peers flashrank": see --help. The report names a peer that can't be installed.
+bench: $(VENV)/.bench
+	-$(MAKE) --keep-going $(PEERS)
+	cd shared && ../$(BIN)/python -m bench.local $(BENCH)
 
 # on 127.0.0.1 against the tests' fake NIM; beside the official classes where they are installed
 bench-hosted: $(VENV)/.test
@@ -40,12 +47,19 @@ embedded: $(VENV)/.demo
 		--sample 75 --threads 2 --bfloat16 --report
 
 clean:
-	rm -rf $(VENV) .cache build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-* .cache build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
 
 # torch's exact pin comes first: the extras' range would take a build with several GB of CUDA packages.
 $(VENV)/.torch:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet torch==2.13.0
+	touch $@
+
+# A peer's environment, from its list.
+.venv-%/.ready: shared/bench/local/needs/%.txt
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet torch==2.13.0
+	.venv-$*/bin/python -m pip install --quiet --constraint shared/bench/local/needs/torch.txt --requirement $<
 	touch $@
 
 # One rule for each extra that a target needs: `.venv/.demo` is there once '.[demo]' is installed.

@@ -7,7 +7,17 @@ import sys
 
 import pytest
 
-HEAVY = ["torch", "transformers", "tokenizers", "httpx", "langchain_core", "llama_index", "typer"]
+HEAVY = [
+    "torch",
+    "transformers",
+    "tokenizers",
+    "httpx",
+    "langchain_core",
+    "llama_index",
+    "typer",
+    "matplotlib",
+    "pandas",
+]
 
 
 def python(code: str, cwd) -> subprocess.CompletedProcess[str]:
