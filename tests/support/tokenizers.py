@@ -41,13 +41,17 @@ def llama_tokenizer() -> Tokenizer:
 
 
 def bert_tokenizer() -> Tokenizer:
-    """WordPiece with [CLS] and [SEP], as BERT's."""
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    """WordPiece with [CLS] and [SEP], as BERT's; not trained, since its trainer breaks ties by chance."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = [chr(code) for code in range(ord("!"), ord("~") + 1)]
+    words = sorted({word for line in WORDS for word in line.split() if len(word) > 1})
+    pieces = [*special, *letters, *(f"##{letter}" for letter in letters), *words]
+    tokenizer = Tokenizer(
+        models.WordPiece({piece: number for number, piece in enumerate(pieces)}, unk_token="[UNK]")
+    )
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(vocab_size=300, special_tokens=special, show_progress=False)
-    tokenizer.train_from_iterator(WORDS, trainer)
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in special])
     ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=ends
