@@ -11,7 +11,9 @@ from support.checkpoints import mistral_config, write_cross_encoder, write_decod
 from torch import nn
 
 from nvrerank import LocalScorer
-from nvrerank.local.quantized import Int8Linear, quantize
+from nvrerank.local.quantized import Int8Linear, by_floats, by_integers, integers_pay, quantize
+
+pytestmark = pytest.mark.filterwarnings("ignore:quantize='int8' saves memory but no time")  # without VNNI
 
 QUERY = "how do I make a class iterable?"
 PASSAGES = ["A class is iterable when it defines __iter__.", "Bananas.", "rust " * 40, "naïve 東京 🙂"]
@@ -57,23 +59,55 @@ def by_hand(linear: nn.Linear, rows: torch.Tensor) -> np.ndarray:
     return product if linear.bias is None else product + linear.bias.double().numpy()
 
 
+@pytest.mark.parametrize("product", [by_integers, by_floats])
 @pytest.mark.parametrize("bias", [True, False])
-def test_the_product_is_that_of_the_rounded_numbers(bias):
+def test_the_product_is_that_of_the_rounded_numbers(bias, product):
     linear, rows = layer(bias=bias), torch.randn(33, 64, generator=torch.Generator().manual_seed(1))
-    got = Int8Linear(linear)(rows).numpy()
+    got = Int8Linear(linear, product)(rows).numpy()
     assert np.abs(got - by_hand(linear, rows)).max() < 1e-2 * np.abs(got).max()
     assert np.median(np.abs(got - by_hand(linear, rows))) < 1e-6
     assert np.median(np.abs(got - linear(rows).numpy())) > 1e-4, "float32's product is another"
 
 
+@pytest.mark.parametrize("inputs", [384, 1040])
+def test_both_products_are_exact_at_the_largest_numbers(inputs):
+    left = torch.full((5, inputs), 127, dtype=torch.int8)
+    signs = torch.ones(inputs, 7, dtype=torch.int8)
+    signs[::3, ::2] = -1
+    right = 127 * signs
+    exact = left.numpy().astype(np.int64) @ right.numpy().astype(np.int64)
+    assert (by_floats(left, right).numpy() == exact).all()
+    if integers_pay():
+        assert (by_integers(left, right).numpy() == exact).all()
+    assert ((left.half() @ right.half()).numpy() != exact).any(), "half precision is too little"
+
+
+def test_a_machine_without_instructions_for_it_is_told_so(monkeypatch):
+    integers_pay.cache_clear()
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    try:
+        with pytest.warns(UserWarning, match="leave it out to score faster"):
+            slow = LocalScorer(device="cpu", quantize="int8").score(QUERY, PASSAGES)
+    finally:
+        integers_pay.cache_clear()
+    monkeypatch.undo()
+    assert slow == pytest.approx(LocalScorer(device="cpu", quantize="int8").score(QUERY, PASSAGES), abs=2e-2)
+
+
+@pytest.mark.skipif(not integers_pay(), reason="this CPU has no instructions for 8-bit products")
+def test_a_machine_with_instructions_for_it_is_told_nothing(recwarn):
+    LocalScorer(device="cpu", quantize="int8").score(QUERY, PASSAGES)
+    assert not recwarn
+
+
 def test_a_row_of_nothing_gives_the_bias():
     linear = layer()
-    assert torch.equal(Int8Linear(linear)(torch.zeros(2, 64)), linear.bias.expand(2, -1))
+    assert torch.equal(Int8Linear(linear, by_floats)(torch.zeros(2, 64)), linear.bias.expand(2, -1))
 
 
 def test_a_weight_takes_a_quarter_of_the_memory():
     linear = layer()
-    small = Int8Linear(linear)
+    small = Int8Linear(linear, by_floats)
     assert small.weight.nbytes * 4 == linear.weight.nbytes
 
 

@@ -55,8 +55,9 @@ class LocalScorer(Scorer):
         batch_tokens: Tokens computed at once; None: 512 on each core of a CPU (256 in int8), 16,384
             elsewhere. On a GPU with little free memory it is less; when memory runs out it is halved and
             stays so.
-        quantize: "int8" multiplies in 8-bit integers: faster on a CPU that has instructions for it, at a
-            small loss. None: as `dtype` says.
+        quantize: "int8" multiplies in 8-bit integers: faster on a CPU that has instructions for it
+            (AVX-512 VNNI), at a small loss; any other CPU saves memory alone, and a warning says so. None:
+            as `dtype` says.
         progress: Whether a bar shows the passages done.
 
     Raises:
