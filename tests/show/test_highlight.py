@@ -8,7 +8,7 @@ import httpx
 import pytest
 from support.html import Page
 
-from nvrerank import HostedScorer, LocalScorer, Ranked, Ranking, rerank, show
+from nvrerank import HostedScorer, LocalScorer, Ranked, Ranking, Windowed, rerank, show
 
 PASSAGE = "Cats sleep.\n\nThe capital of France is Paris. Cats sleep. It rained in the capital!"
 QUERY = "the capital of france"
@@ -47,9 +47,14 @@ def test_a_notebook_sees_the_whole_passage_with_the_best_marked_by_strength(high
     assert read.texts("mark") == ["The capital of France is Paris.", "It rained in the capital!"]
     strong, weak = [keys["style"] for name, keys, _ in read.elements if name == "mark"]
     assert ("0.50" in strong, "0.32" in weak) == (True, True)
-    assert read.texts("small") == [" 4.000", " 2.000"]
+    assert read.texts("small") == ["4.000", "2.000"]
     [text] = read.texts("div")
     assert text.replace(" 4.000", "").replace(" 2.000", "") == "<b>" + PASSAGE
+
+
+def test_a_score_reads_from_left_to_right_in_a_text_that_does_not(highlight, scorer):
+    read = Page(highlight(scorer, "q", "القاهرة هي عاصمة مصر.")._repr_html_())
+    assert [keys["dir"] for name, keys, _ in read.elements if name in {"div", "small"}] == ["auto", "ltr"]
 
 
 @pytest.mark.parametrize("blank", ["", " \n\t"])
@@ -84,8 +89,9 @@ def by_length(request: httpx.Request) -> httpx.Response:
     [
         lambda: HostedScorer("m", base_url="http://nim/v1", transport=httpx.MockTransport(by_length)),
         lambda: LocalScorer(device="cpu"),
+        lambda: Windowed(LocalScorer(device="cpu"), size=8),
     ],
-    ids=["hosted", "embedded"],
+    ids=["hosted", "embedded", "windowed"],
 )
 def test_every_scorer_finds_the_sentence_that_answers(highlight, make):
     assert highlight(make(), "what is the capital of France?", PASSAGE).best[0].text == PASSAGE[13:44]

@@ -64,7 +64,7 @@ class Highlight:
             piece.text if piece.mark is None else _marked(piece.text, best[piece.mark], shares[piece.mark])
             for piece in pieces(self.passage, spans, 0, len(self.passage))
         ]
-        return tag("div", *content, dir="auto", style="white-space:pre-wrap")
+        return tag("div", *content, dir="auto", style="white-space:pre-wrap;overflow-wrap:anywhere")
 
 
 def highlight(
@@ -194,4 +194,5 @@ def _shares(scores: Sequence[float], chosen: Sequence[float]) -> list[float]:
 
 def _marked(text: str, sentence: Sentence, share: float) -> Markup:
     style = MARKED.format(_WEAKEST + share * (_STRONGEST - _WEAKEST))
-    return joined(tag("mark", text, style=style), tag("small", f" {number(sentence.score)}"))
+    score = tag("small", number(sentence.score), dir="ltr")  # else a minus changes sides in Arabic
+    return joined(tag("mark", text, style=style), " ", score)
