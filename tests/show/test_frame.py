@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nvrerank import Ranking
+from nvrerank import Ranking, rerank
 
 
 def test_a_frame_has_a_row_a_passage_best_first(ranking):
@@ -21,10 +21,17 @@ def test_a_frame_has_a_row_a_passage_best_first(ranking):
     assert frame["text"].tolist() == ["about window here", "second", "first", " "]
     np.testing.assert_array_equal(frame["score"], [2.5, 1.0, -0.5, np.nan])
     np.testing.assert_array_equal(frame["retrieval_score"], [0.6, 0.8, 0.9, np.nan])
+    np.testing.assert_array_equal(frame["fused"], [np.nan] * 4)
     assert frame["truncated"].tolist() == [True, pd.NA, False, pd.NA]
     assert frame["window_start"].tolist() == [6, pd.NA, pd.NA, pd.NA]
     assert frame["window_end"].tolist() == [12, pd.NA, pd.NA, pd.NA]
     assert frame.attrs == {"query": "which window?"}
+
+
+def test_a_frame_tells_what_fused_the_order(scorer):
+    frame = rerank(scorer, "a b", ["x", "a", "a b"], fuse="rrf").to_pandas()
+    assert frame["index"].tolist() == [0, 2, 1]
+    assert frame["fused"].tolist() == pytest.approx([1 / 61 + 1 / 63, 1 / 63 + 1 / 61, 2 / 62])
 
 
 def test_an_empty_ranking_has_the_same_columns_and_types(ranking):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +44,43 @@ def test_without_retrieval_scores_there_is_no_column_for_them(ranking):
     read = Page(table(ranking))
     assert read.texts("th")[:5] == ["rank", "before", "moved", "score", "passage"]
     assert [len(row) for row in read.rows()] == [5] * 4
+
+
+def test_what_fused_the_order_has_a_column_where_it_was_fused(ranking):
+    fused = [
+        replace(one, fused=key) for one, key in zip(ranking, [0.0325, 0.0323, 0.0164, None], strict=True)
+    ]
+    read = Page(table(Ranking(fused, ranking.query, ranking.passages)))
+    assert read.texts("th")[3:6] == ["score", "fused score", "passage"]
+    assert [row[3:5] for row in read.rows()] == [
+        ["2.500", "0.0325"],
+        ["1.000", "0.0323"],
+        ["-0.500", "0.0164"],
+        ["\u2013", "\u2013"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("score", "shown"),
+    [
+        (12.8864, "12.886"),
+        (-0.5, "-0.500"),
+        (0.0, "0.000"),
+        (0.09996, "0.100"),
+        (1 / 61, "0.0164"),  # a score by reciprocal rank
+        (-0.0123456, "-0.0123"),
+        (3e-9, "3.00e-09"),
+        (-1e300, "-1.000e+300"),
+        (None, "\u2013"),
+    ],
+)
+def test_a_score_has_as_many_digits_as_tell_something(score, shown):
+    assert Page(table(Ranking([Ranked(0, score)], "q", ["a"]))).rows() == [["1", "1", "=", shown, "a"]]
+
+
+def test_a_word_without_end_is_broken_in_its_cell():
+    cells = [keys["style"] for name, keys, _ in Page(table(of("x" * 900))).elements if name == "td"]
+    assert [("overflow-wrap:anywhere" in style) for style in cells] == [False, False, False, True]
 
 
 def test_the_window_that_decided_is_marked(ranking):

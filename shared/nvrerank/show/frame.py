@@ -21,8 +21,9 @@ def to_pandas(ranking: Ranking) -> DataFrame:
 
     Returns:
         Columns rank, before (its place in the retrieval order) and moved (integers; places from 1), index
-        (in the input), score and retrieval_score (floats, NaN where there is none), text (string), truncated
-        (boolean, NA where it isn't known), window_start and window_end (integers, NA: the whole text).
+        (in the input), score, retrieval_score and fused (floats, NaN where there is none), text (string),
+        truncated (boolean, NA where it isn't known), window_start and window_end (integers, NA: the whole
+        text).
         `attrs["query"]` is the query.
 
     Raises:
@@ -37,6 +38,7 @@ def to_pandas(ranking: Ranking) -> DataFrame:
         "index": ([row.index for row in rows], "int64"),
         "score": ([row.score for row in rows], "float64"),
         "retrieval_score": ([row.retrieval_score for row in rows], "float64"),
+        "fused": ([row.fused for row in rows], "float64"),
         "text": ([row.text for row in rows], "string"),
         "truncated": ([row.truncated for row in rows], "boolean"),
         "window_start": ([row.window and row.window[0] for row in rows], "Int64"),

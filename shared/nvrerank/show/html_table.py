@@ -6,7 +6,7 @@ Readable without any styling, since GitHub strips it from notebooks: what matter
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from nvrerank.ranking import Ranking
 
@@ -21,8 +21,8 @@ MARKED = "background-color:rgba(255,190,0,{:.2f});color:inherit"
 """Shows on white and on black; takes the strength of the mark, 0..1."""
 
 _STRENGTH = 0.4
-_NAMES = ("rank", "before", "moved", "score", "retrieval score")
-_CELL = "text-align:left;vertical-align:top"
+_LONG, _SMALL = 1e9, 0.1  # from here on, and below, three decimals say too much or too little
+_CELL = "text-align:left;vertical-align:top;overflow-wrap:anywhere"
 _NUMBER = "text-align:right;vertical-align:top;white-space:nowrap;font-variant-numeric:tabular-nums"
 
 
@@ -35,7 +35,9 @@ def table(
     length: int | None = LENGTH,
     whole: bool = False,
 ) -> str:
-    """Makes an HTML table of a ranking: rank before and after, the movement, both scores, the text.
+    """Makes an HTML table of a ranking: rank before and after, the movement, the scores, the text.
+
+    Retrieval scores, and the fused ones that decided the order, have a column where there are any.
 
     Args:
         ranking: What `rerank` returned.
@@ -57,7 +59,7 @@ def table(
     checked_count("length", length, least=1)
     if labels is not None and len(labels) != len(ranking.passages):
         raise ValueError(f"labels must name each passage: {len(labels)} for {len(ranking.passages)}")
-    retrieval = ranking.retrieval_scores is not None
+    names = _columns(ranking)
     body = []
     for row in shown:
         spans = _spans(row, marks)
@@ -65,11 +67,11 @@ def table(
         text = _passage(row, excerpt(row.text, spans, length=length), label)
         if whole and length is not None and len(row.text) > length:
             text = joined(text, _unfolded(row.text, spans))
-        body.append(_table_row(row, text, retrieval=retrieval))
+        body.append(_table_row(row, text, names))
     if not ranking or len(shown) < len(ranking):
         left = f"and {len(ranking) - len(shown)} more" if ranking else "no passage stayed"
-        body.append(tag("tr", tag("td", left, colspan=6 if retrieval else 5, style=_CELL, align="left")))
-    return tag("table", _caption(ranking), _head(retrieval=retrieval), tag("tbody", *body))
+        body.append(tag("tr", tag("td", left, colspan=len(names) + 1, style=_CELL, align="left")))
+    return tag("table", _caption(ranking), _head(names), tag("tbody", *body))
 
 
 def marked(pieces: Sequence[Piece]) -> Markup:
@@ -86,18 +88,23 @@ def _caption(ranking: Ranking) -> Markup:
     return tag("caption", counted, tag("bdi", query), "”", align="left", style="text-align:left")
 
 
-def _head(*, retrieval: bool) -> Markup:
-    names = _NAMES if retrieval else _NAMES[:-1]
+def _columns(ranking: Ranking) -> list[str]:
+    """The names of the columns of numbers that this ranking fills."""
+    there = {
+        "retrieval score": ranking.retrieval_scores is not None,
+        "fused score": any(one.fused is not None for one in ranking),
+    }
+    return [name for name in _NUMBERS if there.get(name, True)]
+
+
+def _head(names: Sequence[str]) -> Markup:
     cells = [tag("th", name, scope="col", align="right", style="text-align:right") for name in names]
     passage = tag("th", "passage", scope="col", align="left", style="text-align:left")
     return tag("thead", tag("tr", *cells, passage))
 
 
-def _table_row(row: Row, text: Markup, *, retrieval: bool) -> Markup:
-    numbers = [str(row.rank), str(row.before), moved(row.moved), number(row.score)]
-    if retrieval:
-        numbers.append(number(row.retrieval_score))
-    named = dict(zip(_NAMES, numbers, strict=False))
+def _table_row(row: Row, text: Markup, names: Sequence[str]) -> Markup:
+    named = {name: _NUMBERS[name](row) for name in names}
     return tag(
         "tr",
         tag("th", named.pop("rank"), scope="row", align="right", style=_NUMBER, data_name="rank"),
@@ -112,8 +119,21 @@ def moved(places: int) -> str:
 
 
 def number(score: float | None) -> str:
-    """A score to three decimals; a dash where there is none."""
-    return "\u2013" if score is None else f"{score:.3f}"
+    """A score to three decimals, or three digits where it is small; a dash where there is none."""
+    if score is None:
+        return "\u2013"
+    size = abs(score)
+    return f"{score:.3e}" if size >= _LONG else f"{score:#.3g}" if 0 < size < _SMALL else f"{score:.3f}"
+
+
+_NUMBERS: Mapping[str, Callable[[Row], str]] = {
+    "rank": lambda row: str(row.rank),
+    "before": lambda row: str(row.before),
+    "moved": lambda row: moved(row.moved),
+    "score": lambda row: number(row.score),
+    "retrieval score": lambda row: number(row.retrieval_score),
+    "fused score": lambda row: number(row.fused),
+}
 
 
 def _spans(row: Row, marks: Mapping[int, Sequence[Span]] | None) -> Sequence[Span]:

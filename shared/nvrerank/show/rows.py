@@ -19,6 +19,7 @@ class Row:
         index: Its index in the input.
         score: What the reranker scored it; None: not scored.
         retrieval_score: What retrieval scored it; None: not known.
+        fused: What it was ordered by together with retrieval; None: by its score alone.
         text: The passage.
         truncated: Whether its end was not read; None: not known.
         window: The characters that the score comes from, as (start, end); None: all.
@@ -30,6 +31,7 @@ class Row:
     index: int
     score: float | None
     retrieval_score: float | None
+    fused: float | None
     text: str
     truncated: bool | None
     window: tuple[int, int] | None
@@ -43,8 +45,18 @@ def rows_of(ranking: Ranking) -> list[Row]:
 
 def _row(rank: int, one: Ranked, passages: Sequence[str], known: Sequence[float | None]) -> Row:
     before = one.index + 1
-    text, retrieved = passages[one.index], known[one.index]
-    return Row(rank, before, before - rank, one.index, one.score, retrieved, text, one.truncated, one.window)
+    return Row(
+        rank=rank,
+        before=before,
+        moved=before - rank,
+        index=one.index,
+        score=one.score,
+        retrieval_score=known[one.index],
+        fused=one.fused,
+        text=passages[one.index],
+        truncated=one.truncated,
+        window=one.window,
+    )
 
 
 def dropped(ranking: Ranking) -> list[int]:
