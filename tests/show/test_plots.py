@@ -6,6 +6,8 @@ import itertools
 
 import matplotlib.pyplot as plt
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from matplotlib.colors import to_hex
 
 from nvrerank import Ranked, Ranking
@@ -89,6 +91,36 @@ def test_the_histogram_holds_each_score_once_and_says_how_many_stay():
     ]
     stay = sum(patch.get_height() for patch in ax.patches if to_hex(patch.get_facecolor()) == BLUE.lower())
     assert stay == 4
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.floats(-20, 20), min_size=1, max_size=60), st.floats(-21, 21) | st.integers(0, 59))
+def test_no_bar_lies_on_both_sides_of_the_threshold_and_none_loses_a_score(scores, threshold):
+    if isinstance(threshold, int):
+        threshold = scores[threshold % len(scores)]
+    bars = [patch for patch in plot_scores(scores, threshold=threshold).patches if patch.get_height()]
+    plt.close()
+    assert sum(bar.get_height() for bar in bars) == len(scores)
+    if min(scores) < threshold <= max(scores) and max(scores) - min(scores) > 1e-6:
+        sides = {(bar.get_x() + bar.get_width() / 2 > threshold, to_hex(bar.get_facecolor())) for bar in bars}
+        assert sides == {(True, BLUE.lower()), (False, GREY.lower())}
+        assert not [
+            bar for bar in bars if bar.get_x() < threshold - 1e-9 < bar.get_x() + bar.get_width() - 2e-9
+        ]
+
+
+@pytest.mark.parametrize("scores", [[1.0, 1.0 - 2**-53], [5.0] * 3, [1e9, 1e9], [5e-324, 0.0]])
+def test_scores_too_close_to_be_told_apart_are_one_bar_that_is_seen(scores):
+    [bar] = plot_scores(scores, threshold=scores[0]).patches[:1]
+    assert sum(patch.get_height() for patch in plt.gca().patches) == len(scores)
+    left, right = plt.gca().get_xlim()
+    assert bar.get_width() > (right - left) / 10
+
+
+def test_a_sweep_over_one_score_is_seen():
+    ax = plot_sweep(threshold_sweep([1, 1], [1, 0]))
+    assert [line.get_marker() for line in ax.lines[:3]] == ["o"] * 3
+    assert plot_sweep(threshold_sweep([1, 2], [1, 0])).lines[0].get_marker() == "None"
 
 
 def test_without_a_threshold_all_scores_are_drawn_alike():

@@ -21,6 +21,7 @@ BLUE = "#0072B2"
 ORANGE = "#D55E00"
 GREEN = "#009E73"
 GREY = "#8C8C8C"
+BLACK = "#222222"
 
 # Asked for when the fonts that the user has set lack a letter
 _MORE_FONTS = (

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from math import sqrt
+from collections.abc import Iterable, Sequence
+from math import ceil, sqrt, ulp
 from typing import TYPE_CHECKING
 
 from nvrerank.ranking import Ranked
 
-from .drawing import BLUE, GREEN, GREY, ORANGE, axes_for, bare
+from .drawing import BLACK, BLUE, GREEN, GREY, ORANGE, axes_for, bare
 from .sweep import Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _HEADROOM = 1.3  # of the highest, for the legend
+_LEAST_BIN = 100  # as wide as so many steps between neighbouring floats; narrower ones have no borders
 
 
 def plot_scores(
@@ -47,7 +48,7 @@ def plot_scores(
     if threshold is not None:
         parts, colours = [stay, fall], [BLUE, GREY]
         names.append(f"{len(given) - len(stay)} do not")
-    ax.hist(parts, bins=_bins(len(known)), stacked=True, color=colours, label=names)
+    ax.hist(parts, bins=_bins(known, threshold), stacked=True, color=colours, label=names)
     for part, colour in zip(parts, colours, strict=True):
         ax.plot(part, [0] * len(part), "|", color=colour, markersize=9, clip_on=False)
     if threshold is not None:
@@ -74,10 +75,20 @@ def plot_sweep(sweep: Sweep, *, threshold: float | None = None, ax: Axes | None 
     """
     ax = axes_for(ax, width=7, height=3.6)
     thresholds = [point.threshold for point in sweep.points]
+    marker = "o" if len(thresholds) == 1 else None  # a line of one point is nothing to see
     for name, colour, line in (("precision", BLUE, "--"), ("recall", ORANGE, ":"), ("f1", GREEN, "-")):
         values = [getattr(point, name) for point in sweep.points]
         label = name.replace("f1", "F1")
-        ax.plot(thresholds, values, line, color=colour, linewidth=2, drawstyle="steps-pre", label=label)
+        ax.plot(
+            thresholds,
+            values,
+            line,
+            color=colour,
+            marker=marker,
+            linewidth=2,
+            drawstyle="steps-pre",
+            label=label,
+        )
     marked = sweep.best if threshold is None else sweep.at(threshold)
     _threshold(ax, marked.threshold, f"F1 {marked.f1:.2f} at {marked.threshold:.3g}")
     ax.set_ylim(0, _HEADROOM)
@@ -87,11 +98,23 @@ def plot_sweep(sweep: Sweep, *, threshold: float | None = None, ax: Axes | None 
 
 
 def _threshold(ax: Axes, threshold: float, label: str) -> None:
-    ax.axvline(threshold, ymax=1 / _HEADROOM, color=GREY, linestyle="-.", linewidth=1.5, label=label)
+    ax.axvline(threshold, ymax=1 / _HEADROOM, color=BLACK, linestyle="-.", linewidth=1.5, label=label)
 
 
-def _bins(count: int) -> int:
-    return max(5, min(40, round(2 * sqrt(count))))
+def _bins(scores: Sequence[float], threshold: float | None) -> int | list[float]:
+    """How many bins, or their borders: a threshold among the scores is one, that no bar lie on both sides."""
+    least, most = min(scores), max(scores)
+    count = max(5, min(40, round(2 * sqrt(len(scores)))))
+    width = (most - least) / count
+    step = ulp(max(abs(least), abs(most)))
+    if width < _LEAST_BIN * step:
+        margin = max(0.5, _LEAST_BIN * step)
+        return [least - margin, most + margin]
+    if threshold is None or not least < threshold <= most:
+        return count
+    below, above = ceil((threshold - least) / width), max(1, ceil((most - threshold) / width))
+    borders = [threshold + number * width for number in range(-below, above + 1)]
+    return [min(borders[0], least), *borders[1:-1], max(borders[-1], most)]
 
 
 def _finish(ax: Axes, across: str, up: str) -> None:
