@@ -196,6 +196,10 @@ def test_nothing_is_scored_before_all_data_are_checked(make_set, tmp_path):
         evaluate(good, retrievers=["bm25", f"run:{bad_run}"], scorers=[scorer])
     with pytest.raises(ValueError, match="unknown to ir-measures"):
         evaluate(good, scorers=[scorer], metrics="bogus")
+    with pytest.raises(ValueError, match="mine: Accuracy@5 can't be computed"):
+        evaluate(
+            Task("mine", {"q": "a"}, {"a": "a"}, {"q": {"a": 1}}), scorers=[scorer], metrics="Accuracy@5"
+        )
     assert scorer.seen == []
 
 
@@ -209,11 +213,14 @@ def test_nothing_is_scored_before_all_data_are_checked(make_set, tmp_path):
         ({"fuse": ["rrf", "rrf"]}, "fusion 'rrf' is there twice"),
         ({"top_k": 0}, "top_k and resamples must be 1 or more"),
         ({"resamples": 0}, "top_k and resamples must be 1 or more"),
+        ({"seed": -1}, "seed must be 0 or more"),
     ],
 )
-def test_a_bad_argument_is_refused(make_set, arguments, message):
+def test_a_bad_argument_is_refused_before_anything_is_scored(make_set, arguments, message):
+    scorer = Counting()
     with pytest.raises(ValueError, match=message):
-        evaluate(make_set(), **arguments)
+        evaluate(make_set(), **{"scorers": [scorer], **arguments})
+    assert scorer.seen == []
 
 
 def test_sets_of_the_same_name_or_none_are_refused(make_set):

@@ -42,3 +42,21 @@ def test_names_come_with_commas_or_as_a_list():
 def test_an_unknown_metric_is_refused(names):
     with pytest.raises(ValueError, match=r"metric"):
         metrics(names)
+
+
+@pytest.mark.parametrize("name", ["R@0", "R@-1", "R@True", "R@5.5", "nDCG@0", "AP@0"])
+def test_a_cut_that_would_end_the_process_is_refused(name):
+    with pytest.raises(ValueError, match="metric"):
+        metrics(name)
+
+
+@pytest.mark.parametrize("name", ["RBP", "INST", "nDCG@9999999999999999999999"])
+def test_a_metric_that_nothing_here_computes_is_refused_before_there_is_anything_to_measure(name):
+    with pytest.raises(ValueError, match="can't be computed here"):
+        metrics(name)
+
+
+def test_a_metric_that_the_data_do_not_allow_is_named_with_them():
+    task = Task("toy", {"1": "a"}, PASSAGES, {"1": {"p0": 1}})
+    with pytest.raises(ValueError, match=r"toy: Accuracy@5 can't be computed"):
+        measured(task, {"1": ["p0"]}, metrics("Accuracy@5"))

@@ -20,7 +20,8 @@ def metrics(names: str | Iterable[str]) -> tuple[Measure, ...]:
         names: A list, or one string with commas between.
 
     Raises:
-        ValueError: One is unknown or no mean over queries, there are none, or one is there twice.
+        ValueError: One is unknown, can't be computed here or is no mean over queries, there are none, or one
+            is there twice.
     """
     wanted = names.split(",") if isinstance(names, str) else list(names)
     found = tuple(_metric(name.strip()) for name in wanted)
@@ -39,13 +40,19 @@ def measured(task: Task, orders: Mapping[str, Iterable[str]], wanted: Sequence[M
 
     Returns:
         For each metric, by its name, each query's value; a query that found nothing has 0.
+
+    Raises:
+        ValueError: A metric can't be computed on these data.
     """
     qrels = {query: dict(task.relevant[query]) for query in task.queries}
     # places, not scores: who measures breaks ties in a way of its own
     run = {query: _by_place(orders.get(query, ())) for query in task.queries}
     values: Values = {str(one): dict.fromkeys(task.queries, 0.0) for one in wanted}
-    for value in ir_measures.iter_calc(list(wanted), qrels, run):
-        values[str(value.measure)][value.query_id] = float(value.value)
+    try:
+        for value in ir_measures.iter_calc(list(wanted), qrels, run):
+            values[str(value.measure)][value.query_id] = float(value.value)
+    except Exception as error:  # each of ir-measures' providers has errors of its own
+        raise ValueError(f"{task.label}: {', '.join(values)} can't be computed: {error}") from error
     return values
 
 
@@ -62,4 +69,16 @@ def _metric(name: str) -> Measure:
         ) from error
     if not isinstance(found.aggregator(), MeanAgg):
         raise ValueError(f"the metric {name!r} is no mean over queries")  # noqa: TRY004
+    cutoff = found.params.get("cutoff", 1)
+    if isinstance(cutoff, bool) or not isinstance(cutoff, int) or cutoff < 1:  # it would end the process
+        raise ValueError(f"the metric {name!r} must cut at a whole number from 1, such as R@5")
+    _try_out(name, found)
     return found
+
+
+def _try_out(name: str, metric: Measure) -> None:
+    """Refuses what ir-measures can name but nothing installed here computes."""
+    try:
+        list(ir_measures.iter_calc([metric], {"1": {"1": 1, "2": 0}}, {"1": {"1": 2.0, "2": 1.0}}))
+    except Exception as error:  # each provider has errors of its own
+        raise ValueError(f"the metric {name!r} can't be computed here: {error}") from error

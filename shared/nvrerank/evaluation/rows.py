@@ -20,9 +20,30 @@ Orders = Mapping[str, Order]
 """By query its passages, best first, with their scores."""
 
 
+Baselines = Mapping[str, Mapping[str, Values]]
+"""By retriever and task the values of its order alone."""
+
+
+def baselines(
+    tasks: Sequence[Task], found: Candidates, measure: Callable[[Task, Orders], Values]
+) -> Baselines:
+    """Measures each retriever alone: what can't be measured is known before anything is scored.
+
+    Args:
+        tasks: All tasks.
+        found: The candidates.
+        measure: Gives a task's values.
+    """
+    return {
+        retriever: {task.label: measure(task, runs[task.label]) for task in tasks}
+        for retriever, runs in found.items()
+    }
+
+
 def rows(
     tasks: Sequence[Task],
     found: Candidates,
+    before: Baselines,
     scored: Sequence[Scored],
     *,
     measure: Callable[[Task, Orders], Values],
@@ -35,16 +56,16 @@ def rows(
     Args:
         tasks: All tasks.
         found: The candidates.
-        scored: What each scorer made of them.
+        before: The values of each retriever alone.
+        scored: What each scorer made of the candidates.
         measure: Gives a task's values.
         bounds: Gives a gain's interval.
         kept: Where run files go; None: nowhere.
         fuse: Further rows for each scorer: its order fused with retrieval's.
     """
     for retriever, runs in found.items():
-        before: dict[str, Orders] = {task.label: dict(runs[task.label]) for task in tasks}
-        base = {task.label: measure(task, before[task.label]) for task in tasks}
-        _save(kept, before, retriever)
+        base = before[retriever]
+        _save(kept, {task.label: runs[task.label] for task in tasks}, retriever)
         yield row(tasks, base, None, retriever=retriever, scorer=None, failures=(), bounds=bounds)
         for one, way in product(scored, (None, *fuse)):
             label = one.label if way is None else f"{one.label}, {way}"

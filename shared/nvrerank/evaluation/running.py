@@ -17,7 +17,7 @@ from .measuring import metrics as read_metrics
 from .reading import read_set
 from .report import Report, set_infos
 from .retrieval import Retrieve, opened
-from .rows import rows
+from .rows import baselines, rows
 from .runs import Candidates
 from .scoring import scored
 from .specs import RetrieverSpec, retriever_spec
@@ -85,6 +85,8 @@ def evaluate(
     wanted = read_metrics(metrics)
     if top_k < 1 or resamples < 1:
         raise ValueError(f"top_k and resamples must be 1 or more, not {top_k} and {resamples}")
+    if seed < 0:
+        raise ValueError(f"seed must be 0 or more, not {seed}")
     for way in fuse:
         as_fusion(way)
     _refuse_twice("fusion", list(fuse))
@@ -105,10 +107,11 @@ def evaluate(
         work = kept or Path(stack.enter_context(TemporaryDirectory()))
         find = partial(opened, tasks=tasks, top_k=top_k, work=work, device=device, progress=progress)
         found = _found(retrievers, tasks, find)
+        measure = partial(measured, wanted=wanted)
+        before = baselines(tasks, found, measure)
         answers = scored(tasks, found, named, kept, progress=progress)
         bounds = partial(interval, resamples=resamples, seed=seed)
-        measure = partial(measured, wanted=wanted)
-        lines = rows(tasks, found, answers, measure=measure, bounds=bounds, kept=kept, fuse=fuse)
+        lines = rows(tasks, found, before, answers, measure=measure, bounds=bounds, kept=kept, fuse=fuse)
         report = Report(tuple(map(str, wanted)), set_infos(tasks), tuple(lines), top_k, resamples, seed)
         if kept is not None:
             (kept / "report.json").write_text(report.to_json() + "\n", encoding="utf-8")
