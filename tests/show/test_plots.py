@@ -65,6 +65,23 @@ def test_no_label_collides_with_another_or_leaves_the_figure(count, size):
     assert all(box.x1 <= ax.figure.bbox.x1 for box in boxes)
 
 
+@pytest.mark.parametrize(("count", "rows"), [(100, 10), (500, 5), (500, 40)])
+@pytest.mark.parametrize("size", [None, (9, 6)])
+def test_each_of_a_few_passages_out_of_many_has_its_name_beside_it(count, rows, size):
+    ranking = shuffled(count)
+    ax = plot_rank_flow(
+        ranking, rows=rows, ax=None if size is None else plt.figure(figsize=size).add_subplot()
+    )
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent(ax.figure.canvas.get_renderer()) for text in ax.texts]
+    assert [text.get_text().split()[0] for text in ax.texts] == [str(one.index) for one in ranking[:rows]]
+    assert not [pair for pair in itertools.pairwise(boxes) if pair[0].overlaps(pair[1])]
+    assert all(ax.bbox.y0 <= box.y0 and box.y1 <= ax.bbox.y1 for box in boxes)
+    names = {tuple(line.get_ydata()) for line in ax.lines if list(line.get_xdata()) == [1, 1.04]}
+    beside = {(place, text.get_position()[1]) for place, text in enumerate(ax.texts, 1)}
+    assert names == {(place, at) for place, at in beside if place != at}
+
+
 @pytest.mark.parametrize(
     "text",
     ["東京は日本の首都です", "نص عربي", "🙂🙂🙂🙂", "costs $5 or $x_{", "a\nb\tc\0", "\\frac{", "कृपया", ""],

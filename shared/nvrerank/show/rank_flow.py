@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 ROWS = 40
 _LABELS = 1.5  # as wide as so many of the two columns' distance
-_LEAST, _MOST = 5.0, 9.0  # points of a letter
+_LEAST, _LEAST_TICK, _MOST = 5.0, 7.0, 9.0  # points of a letter
+_TOP = 0.4  # rows; the first is at 1
+_LINE = 1.3  # letters apart are two lines
 _LETTER = 0.54  # of its height is a letter wide, on average
 
 
@@ -61,29 +63,38 @@ def _colour(row: Row) -> str:
 
 
 def _frame(ax: Axes, lowest: int) -> None:
-    size, step = _room(ax, lowest)
+    row = points(ax)[1] / (lowest + 0.2)
+    size = max(_LEAST_TICK, _letter(row))
     ax.set_xlim(-0.06, 1 + _LABELS)
-    ax.set_ylim(lowest + 0.6, 0.4)
+    ax.set_ylim(lowest + 0.6, _TOP)
     ax.set_xticks([0, 1], ["retrieval", "reranked"])
     ax.xaxis.tick_top()
-    ax.set_yticks(range(1, lowest + 1, step))
+    ax.set_yticks(range(1, lowest + 1, _every(size, row)))
     ax.tick_params(length=0)
     ax.tick_params(axis="y", labelsize=size)
     bare(ax, "top", "right", "bottom", "left")
 
 
 def _label(ax: Axes, shown: Sequence[Row], labels: Sequence[str] | None, lowest: int) -> None:
-    size, step = _room(ax, lowest)
-    width = points(ax)[0] * (_LABELS - 0.05) / (1.06 + _LABELS) / (size * _LETTER)
+    """Names what is shown; where the rows are narrower than letters, below each other beside them."""
+    across, down = points(ax)
+    row = down / (lowest + 0.2)
+    size = _letter(down / (len(shown) + 0.2))
+    named = shown[:: _every(size, down / (len(shown) + 0.2))]
+    apart = _LINE * size / row  # in rows
+    width = across * (_LABELS - 0.05) / (1.06 + _LABELS) / (size * _LETTER)
     letters = Letters()
-    for row in shown:
-        if (row.rank - 1) % step:
-            continue
-        text = letters.fitting(row.text if labels is None else labels[row.index], width)
+    least = _TOP + apart / 2
+    for one in named:
+        place = max(float(one.rank), least)
+        least = place + apart
+        text = letters.fitting(one.text if labels is None else labels[one.index], width)
+        if place > one.rank:
+            ax.plot([1, 1.04], [one.rank, place], color=GREY, linewidth=0.5)
         ax.text(
             1.05,
-            row.rank,
-            text if text is not None else f"passage {row.index}",
+            place,
+            text if text is not None else f"passage {one.index}",
             fontsize=size,
             family=letters.families,
             verticalalignment="center",
@@ -93,8 +104,11 @@ def _label(ax: Axes, shown: Sequence[Row], labels: Sequence[str] | None, lowest:
         )
 
 
-def _room(ax: Axes, lowest: int) -> tuple[float, int]:
-    """How high letters may be, in points, and every how many rows there is room for a label."""
-    row = points(ax)[1] / (lowest + 0.2)
-    size = min(_MOST, max(_LEAST, 0.7 * row))
-    return size, max(1, math.ceil(1.3 * size / row))
+def _letter(row: float) -> float:
+    """How high letters may be in rows of so many points, in points."""
+    return min(_MOST, max(_LEAST, 0.7 * row))
+
+
+def _every(size: float, row: float) -> int:
+    """Every how many rows of so many points there is room for letters of a size."""
+    return max(1, math.ceil(_LINE * size / row))
