@@ -47,6 +47,16 @@ def test_the_matrix_has_query_languages_down_and_passage_languages_across(report
     assert "the mean over 6 pairs of different languages" in text
 
 
+def test_a_languages_name_may_hold_a_hyphen(make_set):
+    report = evaluate(make_set(languages=("en", "pt-BR")), scorers=[Counting()])
+    assert report.sets[0].averaged == ("en-pt-BR", "pt-BR-en")
+    lines = report.to_markdown().split("query language by passage language:")[1].strip().splitlines()
+    assert lines[0] == "| query | en | pt-BR |"
+    values = report.rows[0].pairs["toy"]
+    assert lines[3] == f"| pt-BR | {values['pt-BR-en']['R@5']:.2%} | {values['pt-BR-pt-BR']['R@5']:.2%} |"
+    assert "the mean over 2 pairs of different languages" in report.to_text()
+
+
 def test_a_set_in_one_language_of_several_is_the_mean_of_what_there_is(make_set):
     folder = make_set(languages=("en", "de"))
     report = evaluate(folder, query_languages=["de"], passage_languages=["de"])
@@ -66,3 +76,5 @@ def test_pairs_whose_questions_differ_count_the_same_each():
     figure = report.rows[1].sets["apart"]["R@1"]
     assert figure.value == pytest.approx(0.5)
     assert report.rows[1].average["R@1"] == figure
+    matrix = report.to_markdown().split("query language by passage language:")[1].strip().splitlines()
+    assert matrix[:3] == ["| query | de | en |", "| --- | ---: | ---: |", "| en | 100.00% |  |"]

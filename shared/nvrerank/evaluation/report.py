@@ -42,6 +42,8 @@ class SetInfo:
         passages: How many were searched, in one language.
         pairs: Language pairs, query-passage; none for a set in one language.
         averaged: Of these, those that the set's figure is the mean of.
+        query_languages: Of the pairs.
+        passage_languages: Likewise.
     """
 
     name: str
@@ -50,6 +52,8 @@ class SetInfo:
     passages: int
     pairs: tuple[str, ...] = ()
     averaged: tuple[str, ...] = ()
+    query_languages: tuple[str, ...] = ()
+    passage_languages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +130,14 @@ def set_infos(tasks: Sequence[Task]) -> tuple[SetInfo, ...]:
     infos = []
     for name in dict.fromkeys(task.name for task in tasks):
         mine = [task for task in tasks if task.name == name]
-        pairs = tuple("-".join(task.languages) for task in mine if task.languages)
+        languages = [task.languages for task in mine if task.languages]
+        pairs = tuple(map("-".join, languages))
         averaged = tuple("-".join(task.languages or ()) for task in counted(mine)) if pairs else ()
+        asked, searched = (tuple(dict.fromkeys(pair[side] for pair in languages)) for side in (0, 1))
         first = mine[0]
+        count = len(first.queries)
         infos.append(
-            SetInfo(
-                name, len(first.queries), first.of or len(first.queries), len(first.passages), pairs, averaged
-            )
+            SetInfo(name, count, first.of or count, len(first.passages), pairs, averaged, asked, searched)
         )
     return tuple(infos)
 

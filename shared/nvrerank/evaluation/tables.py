@@ -68,7 +68,7 @@ def _matrices(report: Report) -> list[tuple[str, list[list[str]]]]:
     return [
         (
             f"{_shown(metric)} of {row.pipeline} on {one.name}, query language by passage language",
-            _matrix({pair: values[metric] for pair, values in row.pairs[one.name].items()}),
+            _matrix(one, {pair: values[metric] for pair, values in row.pairs[one.name].items()}),
         )
         for one in report.sets
         for row in report.rows
@@ -76,12 +76,17 @@ def _matrices(report: Report) -> list[tuple[str, list[list[str]]]]:
     ]
 
 
-def _matrix(values: dict[str, float]) -> list[list[str]]:
-    queries = list(dict.fromkeys(pair.split("-")[0] for pair in values))
-    passages = list(dict.fromkeys(pair.split("-")[1] for pair in values))
+def _matrix(one: SetInfo, values: dict[str, float]) -> list[list[str]]:
+    def cell(query: str, passage: str) -> str:
+        value = values.get(f"{query}-{passage}")
+        return "" if value is None else f"{value:.2%}"
+
     return [
-        ["query", *passages],
-        *([query, *(f"{values[f'{query}-{passage}']:.2%}" for passage in passages)] for query in queries),
+        ["query", *one.passage_languages],
+        *(
+            [query, *(cell(query, passage) for passage in one.passage_languages)]
+            for query in one.query_languages
+        ),
     ]
 
 
@@ -105,9 +110,8 @@ def _described(one: SetInfo) -> str:
     text = f"{one.name}: {queries} queries, {one.passages:,} passages"
     if not one.pairs:
         return text
-    different = (
-        "of different languages" if all(len(set(p.split("-"))) > 1 for p in one.averaged) else "of languages"
-    )
+    same = {f"{language}-{language}" for language in one.query_languages}
+    different = "of languages" if same & set(one.averaged) else "of different languages"
     count = len(one.averaged)
     return f"{text} in each language; the mean over {count} {'pair' if count == 1 else 'pairs'} {different}"
 
