@@ -49,6 +49,17 @@ BROKEN = {
         "test.tsv:1: the query 'zz' is not in the set's queries",
     ),
     "no number": ("qrels/test.tsv", "q1\tp1\tone", "test.tsv:1: the score 'one' is not a whole number"),
+    "half": ("qrels/test.tsv", "q1\tp1\t0.5", "test.tsv:1: the score '0.5' is not a whole number"),
+    "a huge number": (
+        "qrels/test.tsv",
+        "q1\tp1\t1\nq2\tp3\t1099511627776",
+        "test.tsv:2: the score is 1099511",
+    ),
+    "a number far below": (
+        "qrels/test.tsv",
+        "q1\tp1\t-1099511627776",
+        "a grade is a whole number up to 1,000",
+    ),
     "two columns": ("qrels/test.tsv", "q1\tp1", "test.tsv:1: a judgement has three columns"),
     "judged twice": ("qrels/test.tsv", "q1\tp1\t1\nq1\tp1\t0", "test.tsv:2: query 'q1' and passage 'p1' are"),
 }
@@ -114,6 +125,30 @@ def test_a_pair_of_languages_may_have_judgements_of_its_own(make_set):
     assert judged["toy.de-en"] == ["q1", "q2", "q3"]
 
 
+@pytest.mark.parametrize("head", ["", "query-id\tcorpus-id\tscore\n", "query_id\tdoc_id\trel_grade\n"])
+def test_the_line_that_names_the_columns_may_be_there_or_not(make_set, head):
+    """Also where a query's own id begins as that line does."""
+    files = {"qrels/test.tsv": f"{head}query1\tp1\t1\nquery2\tp2\t1\n"}
+    [task] = read_set(make_set(queries={"query1": "cats?", "query2": "dogs?"}, broken=files))
+    assert task.relevant == {"query1": {"p1": 1}, "query2": {"p2": 1}}
+
+
+@pytest.mark.parametrize("alone", ["corpus", "queries"])
+def test_languages_of_queries_or_passages_alone_are_refused(make_set, alone):
+    folder = make_set(languages=("en", "de"))
+    for language in ("en", "de"):
+        (folder / f"{alone}.{language}.jsonl").rename(folder / f"{alone}.jsonl")
+    with pytest.raises(
+        DataError, match=f"names the language of {'queries' if alone == 'corpus' else 'corpus'}"
+    ):
+        read_set(folder)
+
+
+def test_no_language_at_all_is_refused(make_set):
+    with pytest.raises(ValueError, match="at least one language"):
+        read_set(make_set(languages=("en", "de")), query_languages=[])
+
+
 def test_a_task_made_by_hand_is_checked_too():
     with pytest.raises(DataError, match="mine is empty: no queries"):
         Task("mine", {}, {"p": "x"}, {})
@@ -121,6 +156,35 @@ def test_a_task_made_by_hand_is_checked_too():
         Task("mine", {"q": "x"}, {"p": "x"}, {"q": {"p": 0}})
     with pytest.raises(DataError, match="judged passage 'z' is not in the corpus"):
         Task("mine", {"q": "x"}, {"p": "x"}, {"q": {"p": 1, "z": 1}})
+
+
+ODD = {
+    "no name": ({"name": ""}, "a task needs a name"),
+    "an id run files can't hold": (
+        {"queries": {"q 1": "x"}, "relevant": {"q 1": {"p": 1}}},
+        "query id 'q 1'",
+    ),
+    "an id that is a number": (
+        {"passages": {7: "x"}, "relevant": {"q": {7: 1}}},
+        "passage id 7 is no string",
+    ),
+    "no text": ({"passages": {"p": "x", "r": None}}, "the text of passage 'r' is None, not a string"),
+    "a blank query": ({"queries": {"q": " "}}, "query 'q' is blank"),
+    "half relevant": (
+        {"relevant": {"q": {"p": 0.5}}},
+        "query 'q' has the grade 0.5: a grade is a whole number",
+    ),
+    "a word for a grade": ({"relevant": {"q": {"p": "1"}}}, "query 'q' has the grade '1'"),
+    "a grade without end": ({"relevant": {"q": {"p": 2**40}}}, "has the grade 1099511627776"),
+}
+
+
+@pytest.mark.parametrize(("changes", "message"), ODD.values(), ids=ODD)
+def test_what_could_not_be_scored_measured_or_saved_is_refused_in_a_task(changes, message):
+    given = {"name": "mine", "queries": {"q": "x"}, "passages": {"p": "x"}, "relevant": {"q": {"p": 1}}}
+    assert Task(**given).label == "mine"
+    with pytest.raises(DataError, match=message):
+        Task(**{**given, **changes})
 
 
 def test_lone_surrogates_are_made_safe_at_the_door(make_set):

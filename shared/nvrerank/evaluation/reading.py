@@ -14,7 +14,7 @@ from nvrerank.texts import is_blank
 
 from .errors import DataError, broken
 from .lines import id_of, numbered, records, text_of
-from .task import Task
+from .task import A_GRADE, Task, is_grade
 
 _Judged = dict[str, dict[str, int]]
 
@@ -48,6 +48,11 @@ def read_set(
     if limit_queries is not None and limit_queries < 1:
         raise ValueError(f"limit_queries must be 1 or more, not {limit_queries}")
     asked, searched = _files(folder, "queries", query_languages), _files(folder, "corpus", passage_languages)
+    if ("" in asked) != ("" in searched):
+        raise DataError(
+            f"{folder} names the language of {'corpus' if '' in asked else 'queries'} only: it takes "
+            "corpus.LANGUAGE.jsonl and queries.LANGUAGE.jsonl, or neither"
+        )
     queries = {language: _texts(path, blank=False) for language, path in asked.items()}
     passages = {language: _texts(path, blank=True) for language, path in searched.items()}
     name = folder.resolve().name
@@ -68,7 +73,10 @@ def _files(folder: Path, stem: str, languages: Sequence[str] | None) -> dict[str
         raise DataError(f"{folder} is not a folder: give one with corpus.jsonl, queries.jsonl and qrels/")
     if (single := folder / f"{stem}.jsonl").exists():
         return {"": single}
-    found = {path.name.split(".")[1]: path for path in sorted(folder.glob(f"{stem}.*.jsonl"))}
+    paths = sorted(folder.glob(f"{stem}.*.jsonl"))
+    found = {path.name[len(stem) + 1 : -len(".jsonl")]: path for path in paths}
+    if languages is not None and not languages:
+        raise ValueError("name at least one language of the queries and of the passages, or None for all")
     if not found:
         raise DataError(f"{folder} has no {stem}.jsonl: give a folder in BEIR's layout")
     for language in languages or ():
@@ -112,7 +120,7 @@ def _judged(path: Path, queries: dict[str, str], passages: dict[str, str]) -> _J
     judged: _Judged = {}
     for number, line in numbered(path):
         columns = line.split("\t")
-        if number == 1 and columns[0].startswith("query"):
+        if number == 1 and _is_head(columns, queries):
             continue
         if len(columns) != 3:  # noqa: PLR2004
             raise broken(
@@ -132,11 +140,20 @@ def _judged(path: Path, queries: dict[str, str], passages: dict[str, str]) -> _J
     return found
 
 
+def _is_head(columns: list[str], queries: dict[str, str]) -> bool:
+    """Whether these name the columns; a file may do without, and a query's id may begin with "query"."""
+    word = columns[-1].strip().replace("_", "").isalpha()
+    return columns[0].startswith("query") and columns[0].strip() not in queries and word
+
+
 def _grade(path: Path, number: int, score: str) -> int:
     try:
-        return int(score)
+        grade = int(score)
     except ValueError as error:
         raise broken(path, number, f"the score {score!r} is not a whole number") from error
+    if not is_grade(grade):
+        raise broken(path, number, f"the score is {score:.40}: {A_GRADE}")
+    return grade
 
 
 def _sampled(ids: list[str], limit: int | None, seed: int) -> list[str]:

@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from nvrerank.texts import is_blank
 
 from .errors import DataError
+
+MOST_GRADE = 1000
+"""The highest grade: who computes metrics keeps a place for each up to it."""
+
+A_GRADE = f"a grade is a whole number up to {MOST_GRADE:,}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +33,7 @@ class Task:
         known: The ids of all its queries, asked or not; empty: those that are asked.
 
     Raises:
-        DataError: It is empty, or a judgement names something unknown.
+        DataError: It is empty, a judgement names something unknown, or an id, a text or a grade is none.
     """
 
     name: str
@@ -39,12 +47,27 @@ class Task:
     def __post_init__(self) -> None:
         if not self.queries or not self.passages:
             raise DataError(f"{self.label} is empty: no {'passages' if self.queries else 'queries'}")
-        for query in self.queries:
+        if not self.name:
+            raise DataError("a task needs a name: its files are called by it")
+        self._check_texts("query", self.queries)
+        self._check_texts("passage", self.passages)
+        for query, text in self.queries.items():
             grades = self.relevant.get(query, {})
+            if is_blank(text):
+                raise DataError(f"{self.label}: query {query!r} is blank")
+            if odd := next((one for one in grades.values() if not is_grade(one)), None):
+                raise DataError(f"{self.label}: query {query!r} has the grade {odd!r}: {A_GRADE}")
             if not any(grade > 0 for grade in grades.values()):
                 raise DataError(f"{self.label}: nothing is relevant to query {query!r}: leave it out")
             if unknown := first_missing(grades, self.passages):
                 raise DataError(f"{self.label}: the judged passage {unknown!r} is not in the corpus")
+
+    def _check_texts(self, kind: str, texts: Mapping[Any, Any]) -> None:
+        for key, text in texts.items():
+            if not isinstance(key, str) or key.split() != [key]:
+                raise DataError(f"{self.label}: the {kind} id {key!r} is no string, or holds white space")
+            if not isinstance(text, str):
+                raise DataError(f"{self.label}: the text of {kind} {key!r} is {text!r:.40}, not a string")
 
     @property
     def label(self) -> str:
@@ -55,6 +78,11 @@ class Task:
     def crosses(self) -> bool:
         """Whether queries and passages are in different languages."""
         return self.languages is not None and self.languages[0] != self.languages[1]
+
+
+def is_grade(value: object) -> bool:
+    """Whether that can be measured with."""
+    return isinstance(value, int) and abs(value) <= MOST_GRADE
 
 
 def first_missing(ids: Iterable[str], known: Mapping[str, object]) -> str | None:
