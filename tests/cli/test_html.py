@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from nvrerank import Scorer, ServiceUnavailableError
+
 
 def test_a_page_is_written_beside_what_is_printed(command, notes, tmp_path):
     target = tmp_path / "page.html"
@@ -59,9 +61,34 @@ def test_a_page_that_can_not_be_written_leaves_the_old_one(command, notes, tmp_p
     monkeypatch.setattr("pathlib.Path.replace", full)
     result = command("rank", "cats", notes, "--html", target)
     assert result.exit_code == 2
+    assert "The capital of France" in result.stdout
     assert "can't be written: No space left on device" in result.stderr
     assert target.read_text(encoding="utf-8") == "old"
     assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", "page.html"}
+
+
+class OnlyOnce(Scorer):
+    """Ranks, and then is out of reach."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def score(self, query, passages):
+        self.asked += 1
+        if self.asked > 1:
+            raise ServiceUnavailableError("the queue is full")
+        return [float(len(passage)) for passage in passages]
+
+
+def test_a_ranking_is_printed_even_if_its_best_sentences_are_not_found(command, notes, tmp_path):
+    def make_scorer(wanted):
+        return OnlyOnce()
+
+    plain = command("rank", "cats", notes, obj=make_scorer)
+    result = command("rank", "cats", notes, "--html", tmp_path / "page.html", obj=make_scorer)
+    assert (result.exit_code, result.stderr) == (1, "nvrerank: the queue is full\n")
+    assert result.stdout == plain.stdout != ""
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_nothing_ranked_is_a_page_too(command, tmp_path):

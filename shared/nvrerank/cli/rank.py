@@ -72,9 +72,10 @@ def rank(
         if not sources:
             say("nothing to rank: no text in " + ", ".join(files))
         ranked = rerank(scorer, query, [source.passage.text for source in sources], **asdict(options))
-        if target is not None:
-            write_whole(target, _as_page(ranked, sources, scorer))
     print_out(_as_json(ranked, sources) if as_json else _as_table(ranked, sources))
+    if target is not None:  # a ranking that was paid for is printed, whatever becomes of the page
+        with errors_in_one_line():
+            write_whole(target, _as_page(ranked, sources, scorer))
 
 
 def _read(file: str) -> str:
