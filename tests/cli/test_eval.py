@@ -157,6 +157,22 @@ def test_ctrl_c_says_how_to_go_on(data, tmp_path):
     assert err.count("\n") == 1
 
 
+def test_a_folder_of_results_that_cannot_be_written_is_one_line(run, data, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "scores").write_text("a file where the folder should be")
+    with FakeNIM([rank()]) as nim:
+        result = run(data, "--scorer", f"hosted:fake/m@{nim.url}")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "scores: File exists; what was scored is kept" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_tokens_beyond_the_model_are_a_bad_option(run, data):
+    result = run(data, "--scorer", "embedded", "--max-length", 513)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "max_length 513 is more than the 512 tokens" in result.stderr
+
+
 def test_without_its_packages_the_pip_command_is_named(run, data, monkeypatch):
     for name in [name for name in sys.modules if name.startswith("nvrerank.evaluation")]:
         monkeypatch.delitem(sys.modules, name)

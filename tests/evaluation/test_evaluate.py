@@ -176,6 +176,39 @@ def test_a_score_that_is_no_number_is_a_failure(answer):
     assert failure.error.startswith("BadResponseError: Odd returned")
 
 
+@pytest.mark.parametrize("error", [RuntimeError, KeyError, MemoryError, TimeoutError, TypeError])
+def test_whatever_a_scorer_raises_is_told_with_its_query_in_one_line_and_the_others_are_scored(error):
+    class Breaks(Counting):
+        def score(self, query, passages):
+            if query == "cat 1":
+                raise error("out of\nmemory")
+            return super().score(query, passages)
+
+    queries = {f"q{number}": f"cat {number}" for number in range(3)}
+    task = Task("many", queries, {"a": "cat"}, {query: {"a": 1} for query in queries})
+    scorer = Breaks()
+    [failure] = evaluate(task, scorers=[scorer]).failures
+    assert failure.query == "q1"
+    assert failure.error.startswith(f"{error.__name__}: ")
+    assert "\n" not in failure.error
+    assert [query for query, _ in scorer.seen] == ["cat 0", "cat 2"]
+
+
+def test_a_score_that_cannot_be_kept_is_no_failure_of_the_scorer(make_set, tmp_path):
+    scores = tmp_path / "out" / "scores"
+    scores.parent.mkdir()
+    scores.write_text("a file where the folder should be")
+    scorer = Counting()
+    with pytest.raises(OSError, match="scores"):
+        evaluate(make_set(), scorers=[scorer], out=tmp_path / "out")
+    assert {query for query, _ in scorer.seen} == {QUERIES["q1"]}
+
+
+def test_more_tokens_than_the_model_reads_are_refused_at_once(make_set):
+    with pytest.raises(ValueError, match="max_length 513 is more than the 512 tokens"):
+        evaluate(make_set(), scorers=["embedded"], max_length=513)
+
+
 def test_what_every_query_would_meet_ends_it_at_once(make_set):
     class NoKey(Scorer):
         def score(self, query, passages):

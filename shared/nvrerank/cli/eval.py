@@ -71,9 +71,9 @@ def evaluate(
     be scored; the table marks where.
     """
     with errors_in_one_line():
-        from nvrerank.evaluation import evaluate as run
-
         try:
+            from nvrerank.evaluation import evaluate as run
+
             report = run(
                 data,
                 retrievers=retriever,
@@ -95,6 +95,10 @@ def evaluate(
         except KeyboardInterrupt as error:
             say(f"stopped; what was scored is in {out}, the same command goes on from there")
             raise typer.Exit(130) from error
+        except OSError as error:
+            what = f"{error.filename or out}: {error.strerror or error}"
+            say(f"{what}; what was scored is kept, the same command goes on once this is mended")
+            raise typer.Exit(1) from error
     print_out(_formatted(report, style))
     for failure in report.failures:
         where = failure.task if failure.query is None else f"{failure.task}, query {failure.query}"

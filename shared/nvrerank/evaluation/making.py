@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,12 +24,14 @@ class Named:
         scorer: What scores.
         identity: Everything that decides its scores, as far as it is known; JSON.
         ours: Whether it was made here, and is closed here.
+        load: Loads its model, if it was made here; None: it has none.
     """
 
     label: str
     scorer: Scorer
     identity: Mapping[str, object]
     ours: bool = False
+    load: Callable[[], object] | None = None
 
 
 def named_scorers(scorers: Scorers, *, device: str | None, max_length: int | None) -> list[Named]:
@@ -76,7 +78,7 @@ def _made(spec: ScorerSpec, device: str | None, max_length: int | None) -> Named
         "files": of_model(folder),
         "nvrerank": nvrerank.__version__,
     }
-    return Named(spec.label, local, identity, ours=True)
+    return Named(spec.label, local, identity, ours=True, load=local.load)
 
 
 def _identity(label: str | None, scorer: Scorer) -> dict[str, object]:

@@ -15,7 +15,6 @@ from nvrerank.errors import (
     MissingKeyError,
     ModelLoadError,
     ModelRetiredError,
-    NVRerankError,
     RequestRejectedError,
 )
 from nvrerank.scorer import Scorer, checked_scores
@@ -90,13 +89,14 @@ def _chunks(jobs: Sequence[Job], scorer: Scorer) -> Iterator[Sequence[Job]]:
 def _score(jobs: Sequence[Job], scorer: Scorer, store: ScoreStore) -> list[Failure]:
     """Scores a chunk; where it fails, one query after another, to find the one that is to blame."""
     try:
-        store.add(_answers(jobs, scorer))
+        answers = _answers(jobs, scorer)
     except SET_UP:
         raise
-    except (NVRerankError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 # anyone's scorer: whatever it raises is told with its query
         if len(jobs) == 1:
             return [Failure(store.task.label, jobs[0].id, _described(error, jobs[0]))]
         return [failure for job in jobs for failure in _score([job], scorer, store)]
+    store.add(answers)
     return []
 
 
@@ -114,7 +114,7 @@ def _answers(jobs: Sequence[Job], scorer: Scorer) -> list[tuple[str, dict[str, f
 
 
 def _described(error: Exception, job: Job) -> str:
-    text = f"{type(error).__name__}: {error}"
+    text = " ".join(f"{type(error).__name__}: {error}".split())
     passages = list(job.texts)
     index = error.index if isinstance(error, RequestRejectedError) else None
     if index is not None and index < len(passages):
@@ -175,6 +175,8 @@ def scored(
 def _filled(
     store: ScoreStore, rest: Sequence[Job], one: Named, done: Callable[[int], object]
 ) -> list[Failure]:
+    if rest and one.load is not None:
+        one.load()  # what is wrong with it is so for every query
     with store:
         return score_all(rest, one.scorer, store, done)
 
