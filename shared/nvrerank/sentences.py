@@ -1,8 +1,8 @@
 """Where a text's sentences begin and end. Pure.
 
 A guess that errs towards too few ends: two sentences taken for one do less harm than half a one. It
-knows English abbreviations, the full stops of the larger scripts, wrapped lines, lists and code. It
-doesn't know an abbreviation of another language, nor Thai, which has no full stops.
+knows English abbreviations, the full stops of the larger scripts, wrapped lines, lists, Markdown's tables
+and code. It doesn't know an abbreviation of another language, nor Thai, which has no full stops.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _OTHER_END = rf"(?:[。！？｡؟۔।॥։።။។]++|．(?!\d)){_CLOSING}"  
 _HAN_OR_KANA = r"[\u3040-\u30ff\u3400-\u9fff]"
 _END = re.compile(rf"{_LATIN_END}|{_OTHER_END}|(?<={_HAN_OR_KANA})[!?]++(?={_HAN_OR_KANA})")
 
-_LINE_START = re.compile(r"\s*(?P<marker>(?:[-*+•>#]+|\(?(?:\d{1,3}|[A-Za-z])[.)])\s+)?")
+_LINE_START = re.compile(r"\s*(?P<marker>\||(?:[-*+•>#]+|\(?(?:\d{1,3}|[A-Za-z])[.)])\s+)?")
 _FIRST_WORD = re.compile(r"\S*")
 _OPENING = re.compile(r"\A[\s(\[\"'“‘«]*+")
 _SPACE = re.compile(r"\s*")
@@ -48,8 +48,9 @@ _STARTERS = _words(
 def sentences(text: str) -> list[tuple[int, int]]:
     """Finds the sentences of a text.
 
-    A blank line, an indentation that changes, a list's next item and a line that stops short of its
-    neighbours end one; so does a full stop, unless it belongs to an abbreviation, an initial or a number.
+    A blank line, an indentation that changes, a list's next item, a table's next row and a line that stops
+    short of its neighbours end one; so does a full stop, unless it belongs to an abbreviation, an initial or
+    a number.
 
     Args:
         text: Any text; lines end as on Unix, Windows or the old Mac.

@@ -98,6 +98,16 @@ def test_each_item_of_a_list_is_one():
     assert split("\n".join(items)) == items
 
 
+def test_each_row_of_a_table_is_one():
+    rows = [
+        "| name of the column | what it holds, told in words that take their room |",
+        "|--------------------|--------------------------------------------------|",
+        "| rank | the place of a passage after it was reranked, the best is 1 |",
+        "| moved | how many places the passage rose, less than zero: it fell |",
+    ]
+    assert split("\n".join(rows)) == rows
+
+
 def test_each_line_of_code_is_one():
     lines = ["for name in names:", "print(name.upper())", 'if name == "a.B":', "break"]
     assert split(f"{lines[0]}\n    {lines[1]}\n    {lines[2]}\n        {lines[3]}\n") == lines
