@@ -41,9 +41,9 @@ class Peer:
 
     Attributes:
         name: In the report and on the command line.
-        workers: The first is measured at the defaults; the others only take part in the sweep.
+        workers: The first is measured at the defaults, and each at the best of its sweep.
         default: Settings as the library has them.
-        sweep: Settings among which, on each worker, the best is looked for.
+        sweep: Settings among which the best is looked for, on each worker by itself.
         checkpoints: Those it can run.
         precision: "fp32" or "int8"; int8 is no same-work comparison and stands apart.
     """

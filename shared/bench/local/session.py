@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.local.contestants import Peer
+from bench.local.contestants import Peer, WorkerSpec
 from bench.local.field import Field, is_ours, why_not
 from bench.local.machine import machine
 from bench.local.rounds import Entrant, play
@@ -84,29 +84,29 @@ class Session:
             entrants.append(
                 Entrant(label, peer.name, peer.workers[0].name, peer.default, peer.precision, kind)
             )
-            entrants += self._best(peer, workload, spinner)
+            for worker in peer.workers if peer.sweep else ():
+                entrants += self._best(peer, worker, workload, spinner)
         return entrants
 
-    def _best(self, peer: Peer, workload: Workload, spinner: int | None) -> list[Entrant]:
+    def _best(self, peer: Peer, worker: WorkerSpec, workload: Workload, spinner: int | None) -> list[Entrant]:
+        """The worker's row at its best settings; none where those are the peer's defaults."""
+        if not self._field.runs(worker.name):
+            return []
         found = None
         if self._tune != "again":
-            found = self._settings.get(workload.tuned_as, peer.name, other_mode=self._tune == "never")
-        if found is None and self._tune != "never" and peer.sweep:
-            self._tell(f"{workload.name}: looking for the best settings of {peer.name}")
+            found = self._settings.get(workload.tuned_as, worker.name, other_mode=self._tune == "never")
+        if found is None and self._tune != "never":
+            self._tell(f"{workload.name}: looking for the best settings of {worker.name}")
             found = best(
-                candidates(peer, self._field.runs),
+                candidates(peer, worker),
                 lambda entrant: self._field.turn(entrant, workload, gemm=0, spinner=spinner).seconds,
             )
             if found is not None:
-                self._settings.put(workload.tuned_as, peer.name, found)
-        if found is None or not self._field.runs(found["worker"]):
+                self._settings.put(workload.tuned_as, worker.name, found)
+        if found is None or (worker is peer.workers[0] and found["settings"] == peer.default):
             return []
-        if found["worker"] == peer.workers[0].name and found["settings"] == peer.default:
-            return []  # its default is its best
         return [
-            Entrant(
-                f"{peer.name}, best", peer.name, found["worker"], found["settings"], peer.precision, "best"
-            )
+            Entrant(f"{worker.name}, best", peer.name, worker.name, found["settings"], peer.precision, "best")
         ]
 
     def _circumstances(self, failed: dict[str, str]) -> dict[str, Any]:
