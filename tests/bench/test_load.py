@@ -59,20 +59,33 @@ def test_rounding_of_the_kernels_accounts_is_no_negative_load():
 
 @pytest.mark.skipif(not os.path.exists("/proc/stat"), reason="reads Linux's accounts")  # noqa: PTH110
 def test_a_spinning_process_is_seen_and_a_sleeping_one_is_not():
-    spinning = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-    sleeping = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    spinning = ready("while True: pass")
+    sleeping = ready("time.sleep(60)")
     try:
-        time.sleep(0.3)
         before, started = load.read([spinning.pid, sleeping.pid]), time.perf_counter()
-        time.sleep(0.5)
-        after, ended = load.read([spinning.pid, sleeping.pid]), time.perf_counter()
+        while True:  # on a busy machine a tenth of a second's work takes longer
+            time.sleep(0.1)
+            after, ended = load.read([spinning.pid, sleeping.pid]), time.perf_counter()
+            if (
+                after.by_process[spinning.pid] - before.by_process[spinning.pid] >= 0.1
+                or ended - started > 30
+            ):
+                break
     finally:
         for process in (spinning, sleeping):
             process.kill()
-            process.wait()
+            process.communicate()
     turn = between(before, after, ended - started, own=sleeping.pid, spinner=spinning.pid)
-    assert turn.spinner > 0.05
-    assert turn.own < 0.05
+    assert turn.spinner * (ended - started) >= 0.1 - 1e-9
+    assert turn.own * (ended - started) <= 2 / TICK
+
+
+def ready(code: str) -> subprocess.Popen[bytes]:
+    """A process that has started up."""
+    code = f"import time\nprint(flush=True)\n{code}"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    return process
 
 
 def test_a_process_that_has_ended_counts_as_nothing():
