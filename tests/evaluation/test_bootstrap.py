@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nvrerank.evaluation.bootstrap import Stratum, interval, strata
+from nvrerank.evaluation.bootstrap import Stratum, interval, stratum
 
 
 def gains(count=400, mean=0.05, seed=0):
@@ -54,15 +54,45 @@ def test_no_difference_has_no_width_and_draws_are_repeatable():
     assert interval(part, resamples=500, seed=1) != interval(part, resamples=500, seed=2)
 
 
+def by_query(values, prefix="q"):
+    return {f"{prefix}{number}": value for number, value in enumerate(values)}
+
+
+def width(ends):
+    return ends[1] - ends[0]
+
+
 def test_the_same_question_in_several_languages_is_drawn_once():
-    values = dict(enumerate(gains(count=50).tolist()))
-    named = {str(key): value for key, value in values.items()}
-    [together] = strata([named, named, named])
-    assert together.gains == pytest.approx(list(values.values()))
-    apart = strata([named, {f"other {key}": value for key, value in named.items()}], weight=0.5)
-    assert [part.weight for part in apart] == [0.25, 0.25]
-    wide, narrow = interval([together]), interval(apart)
-    assert wide[1] - wide[0] > 0.7 * (narrow[1] - narrow[0]) * 2  # as if there were twice as many questions
+    values = gains(count=50).tolist()
+    together = stratum([by_query(values)] * 3)
+    assert together.gains == pytest.approx(values)
+    apart = stratum([by_query(values), by_query(values, "other")])
+    ratio = width(interval([together])) / width(interval([apart]))
+    assert ratio == pytest.approx(2**0.5, rel=0.03), "as if there were twice as many questions"
+
+
+def test_questions_that_only_some_pairs_of_languages_have_are_drawn_once_too():
+    """Against the bootstrap itself: questions drawn, each task's mean taken anew over those that it has."""
+    random = np.random.default_rng(4)
+    hard = random.normal(0.1, 0.3, 200)  # a question is hard in each language
+    held = random.random((6, 200)) < 0.7
+    values = hard + random.normal(0, 0.1, (6, 200))
+    tasks = [{f"q{place}": values[task, place] for place in np.flatnonzero(held[task])} for task in range(6)]
+    drawn = random.integers(0, 200, size=(10_000, 200))
+    counts = np.stack([np.bincount(one, minlength=200) for one in drawn])
+    means = (counts @ (values * held).T) / (counts @ held.T)
+    theirs = np.quantile(means.mean(axis=1), [0.025, 0.975])
+    ours = interval([stratum(tasks)])
+    assert ours == pytest.approx(tuple(theirs), abs=0.003)
+    each = [Stratum(1 / 6, list(task.values())) for task in tasks]
+    assert width(interval(each)) < 0.7 * width(ours), "the control: as if the languages were independent"
+
+
+def test_tasks_that_share_no_question_are_as_independent_as_sets():
+    one, other = gains(count=100).tolist(), gains(count=25, seed=1).tolist()
+    shared = interval([stratum([by_query(one), by_query(other, "other")])], resamples=40_000)
+    apart = interval([Stratum(0.5, one), Stratum(0.5, other)], resamples=40_000)
+    assert shared == pytest.approx(apart, abs=0.004)
 
 
 @pytest.mark.parametrize(

@@ -28,18 +28,25 @@ class Stratum:
     gains: Sequence[float]
 
 
-def strata(gains: Sequence[Mapping[str, float]], *, weight: float = 1.0) -> list[Stratum]:
-    """The strata of a set's tasks, all of which count the same.
+def stratum(gains: Sequence[Mapping[str, float]], *, weight: float = 1.0) -> Stratum:
+    """A set's tasks, all of which count the same, as one stratum.
 
-    The same questions in several languages are drawn together: they are not independent.
+    The same question in several languages is drawn once for all of them: they are not independent. Where
+    not every task has every question, a question's gain is what it moves the mean of its tasks' means by,
+    times the number of questions, about that mean: the bootstrap of the linearised mean. Where every task
+    has all, that is the question's mean over the tasks.
 
     Args:
         gains: For each task, by query.
         weight: What the set counts for.
     """
-    if all(one.keys() == gains[0].keys() for one in gains):
-        return [Stratum(weight, [sum(one[query] for one in gains) / len(gains) for query in gains[0]])]
-    return [Stratum(weight / len(gains), list(one.values())) for one in gains]
+    means = [sum(one.values()) / len(one) for one in gains]
+    middle = sum(means) / len(means)
+    pulls: dict[str, float] = {}
+    for one, mean in zip(gains, means, strict=True):
+        for query, gain in one.items():
+            pulls[query] = pulls.get(query, 0.0) + (gain - mean) / (len(one) * len(gains))
+    return Stratum(weight, [middle + len(pulls) * pull for pull in pulls.values()])
 
 
 def interval(

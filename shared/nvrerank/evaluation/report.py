@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from .bootstrap import Stratum, strata
+from .bootstrap import Stratum, stratum
 from .measuring import Values
 from .scoring import Failure
 from .task import Task
@@ -208,7 +208,7 @@ def _figure(
     parts: list[Stratum] = []
     for tasks in sets:
         gains = [_gains(values[one.label][metric], base[one.label][metric]) for one in tasks]
-        parts += strata(gains, weight=1 / len(sets))
+        parts.append(stratum(gains, weight=1 / len(sets)))
     low, high = bounds(parts)
     return Figure(value, value - _mean_of_sets(sets, metric, base), low, high)
 
