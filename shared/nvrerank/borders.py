@@ -14,6 +14,7 @@ _SENTENCE_END = re.compile(
 )
 _WORD_END = re.compile(r"\s+|[、，､；：]")  # noqa: RUF001
 _BLANK = re.compile(r"\s*")
+_FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{2}")  # two letters, each a character
 _JOINER = "\u200d"
 _LONGEST_CLUSTER = 32
 
@@ -30,6 +31,7 @@ class Borders:
     def __init__(self, text: str) -> None:
         self._text = text
         self._sentences = [found.end() for found in _SENTENCE_END.finditer(text)]
+        self._in_flags = {found.start() + 1 for found in _FLAG.finditer(text)}
 
     def last(self, least: int, most: int) -> int:
         """The last good place to cut, from `least` to `most` characters.
@@ -47,7 +49,8 @@ class Borders:
 
     def _between_characters(self, least: int, most: int) -> int:
         for place in range(most, max(least, most - _LONGEST_CLUSTER), -1):
-            if not _is_one(self._text[place - 1 : place], self._text[place : place + 1]):
+            neighbours = self._text[place - 1 : place], self._text[place : place + 1]
+            if place not in self._in_flags and not _is_one(*neighbours):
                 return place
         return most
 
@@ -112,5 +115,6 @@ def _is_one(before: str, after: str) -> bool:
         _JOINER in (before, after)
         or unicodedata.category(after).startswith("M")
         or "\U0001f3fb" <= after <= "\U0001f3ff"  # the colour of a hand
+        or "\U000e0020" <= after <= "\U000e007f"  # a tag: whose flag it is
         or before + after == "\r\n"
     )

@@ -61,6 +61,9 @@ def test_borders_before_the_least_place_do_not_count():
         ("ab👩\u200d👧cd", 3, "ab"),  # two people, one family
         ("ab👩\u200d👧cd", 4, "ab"),
         ("ab👍🏽cd", 3, "ab"),  # a thumb and its colour
+        ("🇩🇪🇫🇷🇯🇵", 5, "🇩🇪🇫🇷"),  # two letters a flag
+        ("ab🏴\U000e0067\U000e0062\U000e0065\U000e007fcd", 5, "ab"),  # one that is spelt in tags
+        ("ab1\ufe0f\u20e3cd", 4, "ab"),  # the key of a phone
     ],
 )
 def test_what_is_seen_as_one_character_stays_together(text, most, kept):
@@ -71,7 +74,9 @@ def test_marks_without_end_are_cut_all_the_same():
     assert Borders("a" + "\u0301" * 500).last(10, 400) == 400
 
 
-@pytest.mark.parametrize("piece", [".", "!?", ". ", " ", "\n", "\r\n", '."', "。", "。」", "a.", "\u0301"])
+@pytest.mark.parametrize(
+    "piece", [".", "!?", ". ", " ", "\n", "\r\n", '."', "。", "。」", "a.", "\u0301", "🇩🇪"]
+)
 def test_a_text_over_which_a_quadratic_search_would_hang_is_cut(piece):
     text = piece * (400_000 // len(piece))
     assert 100 <= Borders(text).last(100, 200) <= 200
