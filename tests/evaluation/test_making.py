@@ -42,6 +42,19 @@ def test_a_scorer_object_is_known_by_label_class_and_name():
     assert identity({"one": Counting()}) != identity({"two": Counting()})
 
 
+@pytest.mark.parametrize("wrapped", [lambda scorer: scorer, nvrerank.Windowed], ids=["alone", "in another"])
+def test_a_local_scorer_object_is_known_by_what_is_in_its_folder_too(tmp_path, wrapped):
+    one, other = (Path(write_cross_encoder(tmp_path / name / "model", "bert")) for name in "ab")
+    first = wrapped(nvrerank.LocalScorer(one))
+    second = wrapped(nvrerank.LocalScorer(other))
+    assert repr(first) == repr(second), "only the files tell them apart"
+    assert identity([first]) == identity([second])
+    kept = identity([second])
+    config = other / "config.json"
+    config.write_text(config.read_text() + " ")  # trained on, and saved in the same place
+    assert identity([second]) != kept
+
+
 def test_a_local_model_is_really_used(tmp_path):
     folder = write_cross_encoder(tmp_path / "model", "bert")
     spec = f"local:{folder}"

@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -88,6 +89,22 @@ def test_vectors_find_by_meaning_and_are_kept_shard_by_shard(tmp_path, monkeypat
     changed = task({"q": "How do I stop a loop?"}, {"cats": "Cats sleep most of the night."})
     with pytest.raises(ModelLoadError, match="all-MiniLM-L6-v2 can't be loaded"):
         search("embedding:all-MiniLM-L6-v2", changed, tmp_path)
+
+
+@pytest.mark.slow
+def test_vectors_of_a_folder_whose_pooling_changed_are_not_taken_for_its_new_ones(tmp_path):
+    one = task({"q": "How do I stop a loop?"}, {"cats": "Cats sleep.", "break": "It leaves the loop."})
+    search("embedding:all-MiniLM-L6-v2", one, tmp_path / "first")
+    folder = tmp_path / "model"
+    (tmp_path / "first" / "models" / "all-MiniLM-L6-v2").rename(folder)
+    before = search(f"embedding:{folder}", one, tmp_path)
+    assert search(f"embedding:{folder}", one, tmp_path) == before
+    pooling = folder / "1_Pooling" / "config.json"
+    means = {"pooling_mode_mean_tokens": False, "pooling_mode_cls_token": True}
+    pooling.write_text(json.dumps({**json.loads(pooling.read_text()), **means}))
+    after = search(f"embedding:{folder}", one, tmp_path)
+    assert after != before
+    assert after == search(f"embedding:{folder}", one, tmp_path / "fresh")
 
 
 def test_the_order_is_that_of_the_cosine(tmp_path):

@@ -24,17 +24,32 @@ def of_texts(texts: Mapping[str, str]) -> str:
     return digest.hexdigest()
 
 
-def of_model(name: str | Path) -> str | None:
-    """Of all that a model's folder holds, by content; None: it is no folder but a hub name."""
+def of_model(name: str | Path, *, below: bool = False) -> str | None:
+    """Of all that a model is read from, by content.
+
+    Args:
+        name: Its folder, or its name on the hub.
+        below: Whether it is read from folders below too, and from other kinds of files, as an embedding
+            model is.
+
+    Returns:
+        The fingerprint; None: it is no folder but a hub name.
+    """
     folder = Path(name).expanduser()
     if not folder.is_dir():
         return None
     digest = hashlib.blake2b(digest_size=16)
-    for path in sorted({path for pattern in _WEIGHTS for path in folder.glob(pattern)}):
-        with path.open("rb") as stream:
+    found = folder.rglob("*") if below else (path for one in _WEIGHTS for path in folder.glob(one))
+    names = {path.relative_to(folder).as_posix() for path in found if path.is_file()}
+    for file in sorted(one for one in names if not (below and _hidden(one))):
+        with (folder / file).open("rb") as stream:
             content = hashlib.file_digest(stream, "blake2b").hexdigest()
-        digest.update(f"{path.name}\0{content}\0".encode())
+        digest.update(f"{file}\0{content}\0".encode())
     return digest.hexdigest()
+
+
+def _hidden(file: str) -> bool:
+    return any(part.startswith(".") for part in file.split("/"))
 
 
 def slug(label: str) -> str:

@@ -55,7 +55,7 @@ class Embedder:
                 "an embedding needs sentence-transformers: pip install 'nvrerank[embedding]'"
             )
         self._name = name
-        self._key = [name, *filter(None, [of_model(name)])]
+        self._key = [name, *filter(None, [of_model(name, below=True)])]
         self._work = work
         self._device = device
         self._progress = progress

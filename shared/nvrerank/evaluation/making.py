@@ -82,12 +82,25 @@ def _made(spec: ScorerSpec, device: str | None, max_length: int | None) -> Named
 
 
 def _identity(label: str | None, scorer: Scorer) -> dict[str, object]:
-    """Its label, class and name, and its repr where that says more than where it lies in memory."""
+    """Its label, class and name, its repr where that says more than where it lies in memory, its files."""
     kind = type(scorer)
     text = repr(scorer) if kind.__repr__ is not object.__repr__ else None
-    return {
+    known: dict[str, object] = {
         "label": label,
         "class": f"{kind.__module__}.{kind.__qualname__}",
         "name": scorer.name,
         "repr": text,
     }
+    folder = _folder(scorer)
+    if folder is None:
+        return known
+    return {**known, "files": of_model(folder), "nvrerank": nvrerank.__version__}
+
+
+def _folder(scorer: Scorer) -> Path | None:
+    """Where a LocalScorer's model lies, also that of one inside another scorer; importing it brings torch."""
+    inner = getattr(scorer, "scorer", None)
+    if isinstance(inner, Scorer):
+        return _folder(inner)
+    folder = getattr(getattr(scorer, "_source", None), "folder", None)
+    return folder if isinstance(folder, Path) else None

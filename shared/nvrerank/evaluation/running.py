@@ -56,9 +56,9 @@ def evaluate(
             the set's name, such as nq, or xquad.en-de.
         scorers: "embedded", "local:FOLDER_OR_NAME[@REVISION]", "hosted:MODEL[@URL]", "hosted:URL", or
             scorers; a mapping gives scorers labels. Kept scores of a scorer object are known by its label,
-            class, name and repr: one that scores otherwise needs another label. Those of a hub model
-            are known by its name and revision, those of a server by its address and the model's name. A
-            pair's score must not depend on the other passages.
+            class, name and repr, and the files of a LocalScorer's folder: one that scores otherwise needs
+            another label. Those of a hub model are known by its name and revision, those of a server by its
+            address and the model's name. A pair's score must not depend on the other passages.
         fuse: Further rows for each scorer: its order fused with retrieval's, by "rrf" or "zscore".
         top_k: Candidates a query, before and after.
         metrics: As ir-measures names them, the most important first.
