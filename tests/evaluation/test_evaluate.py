@@ -262,6 +262,22 @@ def test_sets_of_the_same_name_or_none_are_refused(make_set):
         evaluate([])
 
 
+def test_names_that_would_share_a_file_are_refused_before_one_replaces_the_other(make_set):
+    scorer, other = Counting(), Counting()
+    with pytest.raises(ValueError, match="'a b' and 'a_B' would both be saved as a_B"):
+        evaluate([make_set("a b"), make_set("a_B")], scorers=[scorer])
+    with pytest.raises(ValueError, match=r"'bm25 \+ m/1' and 'bm25 \+ m_1' would both be saved"):
+        evaluate(make_set(), scorers={"m/1": scorer, "m_1": other})
+    with pytest.raises(ValueError, match=r"'bm25 \+ m, rrf' and 'bm25 \+ m rrf' would both be saved"):
+        evaluate(make_set(), scorers={"m": scorer, "m rrf": other}, fuse=["rrf"])
+    assert scorer.seen == other.seen == []
+
+
+def test_a_name_of_dots_stays_within_the_folder(tmp_path):
+    evaluate(Task("..", {"q": "cat"}, {"a": "cat"}, {"q": {"a": 1}}), out=tmp_path / "out")
+    assert [path.parent.parent.name for path in tmp_path.rglob("*.trec")] == ["runs"]
+
+
 def test_one_run_file_for_several_sets_is_refused(make_set, tmp_path):
     with pytest.raises(DataError, match=r"write \{set\} where their names differ, such as toy"):
         evaluate([make_set(), make_set("other")], retrievers=[f"run:{tmp_path}/x.trec"])

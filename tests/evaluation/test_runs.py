@@ -75,6 +75,13 @@ def test_a_saved_run_says_the_same_to_other_tools_also_where_scores_are_equal(tm
     assert ours["RR"] == {"q1": 0.5, "q2": 0.5}
 
 
+@pytest.mark.parametrize("scores", [(1.0, -1e300, -2e300), (1e300, 1.0, None), (-3.4028235e38, None, None)])
+def test_a_run_of_scores_beyond_single_precision_can_be_read_back(tmp_path, scores):
+    orders = {"q1": dict(zip("cab", scores, strict=True))}
+    write_run(tmp_path / "toy.trec", orders, "t")
+    assert list(read_run(tmp_path / "toy.trec", TASK)["q1"]) == ["c", "a", "b"]
+
+
 def test_scores_as_they_were_would_not_say_in_which_order_equal_ones_stood():
     """The control: other tools see the same order in both."""
 

@@ -54,5 +54,5 @@ def _hidden(file: str) -> bool:
 
 def slug(label: str) -> str:
     """A label as part of a file's name."""
-    safe = re.sub(r"[^\w.+-]+", "_", label).strip("_")
+    safe = re.sub(r"[^\w.+-]+", "_", label).strip("_.") or "_"
     return safe if len(safe) <= _LONGEST else f"{safe[:_LONGEST]}-{of_text(label)}"

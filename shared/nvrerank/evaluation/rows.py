@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
@@ -40,6 +40,16 @@ def baselines(
     }
 
 
+def pipelines(retrievers: Iterable[str], scorers: Sequence[str], fuse: Sequence[FusionName]) -> list[str]:
+    """What the pipelines are called, in the order of the rows."""
+    reranked = [_reranker(scorer, way) for scorer, way in product(scorers, (None, *fuse))]
+    return [name for one in retrievers for name in (one, *(f"{one} + {each}" for each in reranked))]
+
+
+def _reranker(scorer: str, way: FusionName | None) -> str:
+    return scorer if way is None else f"{scorer}, {way}"
+
+
 def rows(
     tasks: Sequence[Task],
     found: Candidates,
@@ -68,7 +78,7 @@ def rows(
         _save(kept, {task.label: runs[task.label] for task in tasks}, retriever)
         yield row(tasks, base, None, retriever=retriever, scorer=None, failures=(), bounds=bounds)
         for one, way in product(scored, (None, *fuse)):
-            label = one.label if way is None else f"{one.label}, {way}"
+            label = _reranker(one.label, way)
             failed = {failure.task for failure in one.failures}
             after = {
                 task.label: _reranked(task, runs[task.label], one.scores[task.label], way)

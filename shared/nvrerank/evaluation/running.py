@@ -11,13 +11,14 @@ from tempfile import TemporaryDirectory
 from nvrerank.fusion import FusionName, as_fusion
 
 from .bootstrap import interval
+from .digests import slug
 from .making import Named, Scorers, named_scorers
 from .measuring import measured
 from .measuring import metrics as read_metrics
 from .reading import read_set
 from .report import Report, set_infos
 from .retrieval import Retrieve, opened
-from .rows import baselines, rows
+from .rows import baselines, pipelines, rows
 from .runs import Candidates
 from .scoring import scored
 from .specs import RetrieverSpec, retriever_spec
@@ -103,6 +104,8 @@ def evaluate(
         for one in named:
             stack.callback(_close, one)
         tasks = _tasks(data, read)
+        _refuse_shared([task.label for task in tasks])
+        _refuse_shared(pipelines(retrievers, [one.label for one in named], fuse))
         kept = None if out is None else _folder(out)
         work = kept or Path(stack.enter_context(TemporaryDirectory()))
         find = partial(opened, tasks=tasks, top_k=top_k, work=work, device=device, progress=progress)
@@ -156,6 +159,15 @@ def _found(
 def _refuse_twice(kind: str, labels: Sequence[str]) -> None:
     if twice := next((label for label in labels if labels.count(label) > 1), None):
         raise ValueError(f"the {kind} {twice!r} is there twice")
+
+
+def _refuse_shared(labels: Sequence[str]) -> None:
+    """Refuses names that are one as names of files: what is saved of one would replace the other's."""
+    files: dict[str, str] = {}
+    for label in labels:
+        other = files.setdefault(slug(label).casefold(), label)
+        if other != label:
+            raise ValueError(f"{other!r} and {label!r} would both be saved as {slug(label)}: rename one")
 
 
 def _close(one: Named) -> None:

@@ -94,9 +94,10 @@ def _columns(path: Path, number: int, line: str) -> tuple[str, str, int, float]:
 def _falling(scores: list[float | None]) -> list[float]:
     """The scores in single precision, each below the one before."""
     falling: list[np.float32] = []
-    for score in scores:
-        most = np.nextafter(falling[-1], np.float32("-inf")) if falling else np.float32("inf")
-        falling.append(most if score is None else min(np.float32(score), most))
-    if falling and not np.isfinite(falling[0]):
-        falling = [np.float32(-place) for place in range(len(falling))]  # nothing was scored
+    with np.errstate(over="ignore"):
+        for score in scores:
+            most = np.nextafter(falling[-1], np.float32("-inf")) if falling else np.float32("inf")
+            falling.append(most if score is None else min(np.float32(score), most))
+    if falling and not np.isfinite([falling[0], falling[-1]]).all():  # nothing scored, or beyond float32
+        falling = [np.float32(-place) for place in range(len(falling))]
     return [float(one) for one in falling]
