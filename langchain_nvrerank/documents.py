@@ -9,6 +9,7 @@ from langchain_core.documents import Document
 
 from nvrerank import Ranked
 from nvrerank.fusion import known_score
+from nvrerank.texts import span_before_cleaning
 
 SCORE_KEY = "relevance_score"
 RETRIEVAL_SCORE_KEY = "retrieval_score"
@@ -56,7 +57,7 @@ def ranked_documents(documents: Sequence[Document], ranked: Sequence[Ranked]) ->
             document.metadata.setdefault(RETRIEVAL_SCORE_KEY, document.metadata.pop(SCORE_KEY))
         for key in (WINDOW_KEY, TRUNCATED_KEY, FUSED_KEY):
             document.metadata.pop(key, None)
-        document.metadata.update(_marks(one))
+        document.metadata.update(_marks(document.page_content, one))
     return copies
 
 
@@ -77,12 +78,12 @@ def value_of(inputs: Mapping[str, Any], keys: Sequence[str]) -> Any:
     raise ValueError(f"the input has no {wanted} (its keys: {found}): name yours in as_runnable()")
 
 
-def _marks(one: Ranked) -> dict[str, Any]:
+def _marks(text: str, one: Ranked) -> dict[str, Any]:
     marks: dict[str, Any] = {} if one.score is None else {SCORE_KEY: one.score}
     if one.fused is not None:
         marks[FUSED_KEY] = one.fused
     if one.window is not None:
-        marks[WINDOW_KEY] = list(one.window)
+        marks[WINDOW_KEY] = list(span_before_cleaning(text, one.window))
     if one.truncated:
         marks[TRUNCATED_KEY] = True
     return marks

@@ -10,6 +10,7 @@ from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore
 
 from nvrerank import Ranked
 from nvrerank.fusion import known_score
+from nvrerank.texts import span_before_cleaning
 
 RETRIEVAL_SCORE_KEY = "retrieval_score"
 WINDOW_KEY = "relevance_window"
@@ -60,9 +61,12 @@ def own_window(node: BaseNode, window: tuple[int, int]) -> list[int] | None:
     None: it lies in the metadata alone, or a template of the user's own does not hold the text as it is.
     """
     scored, own = node.get_content(metadata_mode=MetadataMode.EMBED), node.get_content(MetadataMode.NONE)
-    place = scored.rfind(own.strip())  # a template strips the whole
+    template = getattr(node, "text_template", "")
+    text_first = template.find("{content}") < template.find("{metadata_str}")  # which may quote it
+    place = (scored.find if text_first else scored.rfind)(own.strip())  # a template strips the whole
     before = place - (len(own) - len(own.lstrip()))
-    start, end = (min(max(edge - before, 0), len(own)) for edge in window)
+    edges = span_before_cleaning(scored, window)
+    start, end = (min(max(edge - before, 0), len(own)) for edge in edges)
     return [start, end] if place >= 0 and start < end else None
 
 

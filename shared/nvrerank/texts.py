@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+
+_HALVES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 def clean_query(query: str) -> str:
@@ -73,3 +77,10 @@ def encodable(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
+
+
+def span_before_cleaning(text: str, span: tuple[int, int]) -> tuple[int, int]:
+    """Characters of `encodable(text)` as characters of the text itself, where halves may still be apart."""
+    joined = [found.start() - before for before, found in enumerate(_HALVES.finditer(text))]
+    start, end = (edge + bisect_left(joined, edge) for edge in span)
+    return start, end

@@ -95,6 +95,13 @@ def test_the_best_window_is_told_in_the_metadata_so_that_it_can_be_quoted(framew
     assert json.loads(json.dumps(metadata(best))) == metadata(best)
 
 
+def test_a_window_is_quoted_from_the_text_as_the_document_has_it(framework, make):
+    halves = "\ud83d\ude00 " * 5  # joined before they are scored
+    [found] = rerank(framework, make(scorer=Windowed(ByWords(8))), [framework.wrap(halves + LONG)])
+    start, end = metadata(found)["relevance_window"]
+    assert text(found)[start:end].endswith("He found gold.")
+
+
 def test_a_document_whose_end_was_not_read_is_marked(framework, make):
     reranker = make(scorer=Windowed(ByWords(8), pool="first"))
     marks = {
@@ -141,6 +148,18 @@ def test_a_nodes_window_is_told_in_its_own_text_whatever_its_metadata(own, meta)
     start, end = found.metadata["relevance_window"]
     assert own[start:end].endswith("He found gold.")
     assert own[start:end].count(".") < LONG.count(".")
+
+
+@pytest.mark.parametrize("template", ["{content}\n--\n{metadata_str}", "text: {content} {metadata_str}"])
+def test_a_nodes_window_is_told_in_its_own_text_though_its_metadata_quotes_that(template):
+    from llamaindex_nvrerank import NVIDIARerank
+
+    node = TextNode(text=LONG, metadata={"quoted": LONG}, text_template=template)
+    [found] = NVIDIARerank(scorer=Windowed(ByWords(8))).postprocess_nodes(
+        [NodeWithScore(node=node)], query_str=QUERY
+    )
+    start, end = found.metadata["relevance_window"]
+    assert LONG[start:end].endswith("He found gold.")
 
 
 @pytest.mark.parametrize(
