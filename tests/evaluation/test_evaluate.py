@@ -301,6 +301,26 @@ def test_a_missing_package_is_named_with_its_extra(make_set, monkeypatch, module
         evaluate(make_set(), retrievers=["bm25" if extra == "eval" else "embedding:some/model"])
 
 
+def test_one_retriever_and_one_scorer_may_stand_alone(make_set):
+    report = evaluate(make_set(), retrievers="bm25", scorers=Counting())
+    assert report == evaluate(make_set(), retrievers=["bm25"], scorers=[Counting()])
+    with pytest.raises(ValueError, match="'bm52': a retriever is"):
+        evaluate(make_set(), retrievers="bm52")
+    with pytest.raises(ValueError, match="'embeded': a scorer is"):
+        evaluate(make_set(), scorers="embeded")
+
+
+def test_a_large_corpus_has_a_bar_while_it_is_searched(make_set, capsys):
+    passages = {f"p{number}": f"cat {number}" for number in range(10_000)}
+    folder = make_set(corpus=passages, queries={"q": "cat 7"}, qrels={"q": {"p7": 1}})
+    evaluate(folder, progress=True)
+    err = capsys.readouterr().err
+    assert "0/10000 [" in err
+    assert "searching:" in err
+    evaluate(folder)
+    assert capsys.readouterr().err == ""
+
+
 def test_the_bar_counts_pairs_and_tells_the_time_left(make_set, capsys):
     scorer = Counting()
     evaluate(make_set(), scorers=[scorer], progress=True)

@@ -12,7 +12,7 @@ from nvrerank.scorer import Scorer
 from .digests import of_model
 from .specs import ScorerSpec, scorer_spec
 
-Scorers = Iterable[str | Scorer] | Mapping[str, Scorer]
+Scorers = str | Scorer | Iterable[str | Scorer] | Mapping[str, Scorer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def named_scorers(scorers: Scorers, *, device: str | None, max_length: int | Non
     """Makes the scorers that were asked for; no weights are loaded and no connection is opened.
 
     Args:
-        scorers: Specifications, scorers, or scorers by label.
+        scorers: Specifications, scorers, or scorers by label; one may stand alone.
         device: For local scorers that are made here.
         max_length: Likewise, in tokens.
 
@@ -46,6 +46,8 @@ def named_scorers(scorers: Scorers, *, device: str | None, max_length: int | Non
         TypeError: One is neither a string nor a scorer.
         ValueError: A specification is wrong, or a label is there twice.
     """
+    if isinstance(scorers, str | Scorer):
+        scorers = [scorers]
     pairs = scorers.items() if isinstance(scorers, Mapping) else ((None, one) for one in scorers)
     named: list[Named] = []
     for label, one in pairs:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from tqdm.auto import tqdm
 
 from nvrerank.errors import MissingExtraError
 
@@ -21,6 +22,7 @@ Retrieve = Callable[[Task], dict[str, Found]]
 """Finds for each query of a task its candidates, best first."""
 
 _ENGLISH = (None, "en")
+_LARGE = 10_000  # passages; a smaller corpus is done before a bar could be read
 
 
 def opened(
@@ -34,7 +36,7 @@ def opened(
         top_k: Candidates a query.
         work: Where vectors are kept.
         device: For an embedding model.
-        progress: Whether a bar shows the texts embedded.
+        progress: Whether bars show the texts embedded, or how far BM25 is with a large corpus.
 
     Raises:
         DataError: A run file is broken or names something unknown.
@@ -47,25 +49,27 @@ def opened(
         embedder = Embedder(spec.value, work, device=device, progress=progress)
         return lambda task: by_vectors(task, embedder, top_k)
     bm25s = _bm25s()
-    return lambda task: by_words(task, bm25s, top_k)
+    return lambda task: by_words(task, bm25s, top_k, progress=progress)
 
 
-def by_words(task: Task, bm25s: Any, top_k: int) -> dict[str, Found]:
+def by_words(task: Task, bm25s: Any, top_k: int, *, progress: bool = False) -> dict[str, Found]:
     """BM25 in Lucene's variant (k1 1.5, b 0.75), lower case, no stemming, English stop words for English.
 
     A passage that shares no word with the query is not found, so that there may be fewer than `top_k`.
     """
     stop = "en" if (task.languages[1] if task.languages else None) in _ENGLISH else []
-    tokens = {"stopwords": stop, "show_progress": False}
+    shown = progress and len(task.passages) >= _LARGE
+    tokens = {"stopwords": stop, "show_progress": shown}
     corpus = bm25s.tokenize(list(task.passages.values()), **tokens)
     if not any(corpus.ids):
         return {query: {} for query in task.queries}
     index = bm25s.BM25()
-    index.index(corpus, show_progress=False)
+    index.index(corpus, show_progress=shown)
     ids = list(task.passages)
     words = bm25s.tokenize(list(task.queries.values()), return_ids=False, **tokens)
     found = {}
-    for query, asked in zip(task.queries, words, strict=True):
+    bar = tqdm(task.queries, unit="query", desc="searching", disable=not shown, leave=False)
+    for query, asked in zip(bar, words, strict=True):
         scores = index.get_scores(asked) if asked else np.zeros(len(ids), np.float32)
         found[query] = {
             ids[place]: float(scores[place]) for place in best(scores, top_k) if scores[place] > 0

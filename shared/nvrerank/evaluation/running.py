@@ -28,7 +28,7 @@ from .task import Task
 def evaluate(
     data: str | Path | Task | Iterable[str | Path | Task],
     *,
-    retrievers: Sequence[str] = ("bm25",),
+    retrievers: str | Sequence[str] = ("bm25",),
     scorers: Scorers = (),
     fuse: Sequence[FusionName] = (),
     top_k: int = 40,
@@ -84,6 +84,7 @@ def evaluate(
         NVRerankError: A scorer or a package has to be set up first.
     """
     wanted = read_metrics(metrics)
+    retrievers = [retrievers] if isinstance(retrievers, str) else retrievers
     if top_k < 1 or resamples < 1:
         raise ValueError(f"top_k and resamples must be 1 or more, not {top_k} and {resamples}")
     if seed < 0:
