@@ -41,7 +41,7 @@ def text_of(scored: NodeWithScore) -> str:
 
 def retrieval_scores(nodes: Iterable[NodeWithScore]) -> list[float | None]:
     """What retrieval scored each node: what an earlier reranking kept, else the node's score."""
-    return [known_score(one.node.metadata.get(RETRIEVAL_SCORE_KEY, one.score)) for one in nodes]
+    return [_retrieval_score(one) for one in nodes]
 
 
 def ranked_nodes(nodes: Sequence[NodeWithScore], ranked: Sequence[Ranked]) -> list[NodeWithScore]:
@@ -101,3 +101,8 @@ def _marks(node: BaseNode, one: Ranked) -> dict[str, Any]:
 
 def _with(excluded: Sequence[str], keys: Iterable[str]) -> list[str]:
     return [*excluded, *(key for key in keys if key not in excluded)]
+
+
+def _retrieval_score(scored: NodeWithScore) -> float | None:
+    kept = known_score(scored.node.metadata.get(RETRIEVAL_SCORE_KEY))
+    return known_score(scored.score) if kept is None else kept

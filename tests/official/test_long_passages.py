@@ -229,6 +229,15 @@ def test_what_an_earlier_reranking_kept_counts_as_the_retrieval_score(framework,
     )
 
 
+@pytest.mark.parametrize("kept", [None, "0.9", float("nan")])
+def test_a_retrieval_score_in_the_metadata_that_is_no_number_does_not_hide_the_score(framework, make, kept):
+    candidates = [scored(framework, one, score) for one, score in zip(TEXTS, [0.2, 0.1, 0.9], strict=True)]
+    for one in candidates:
+        metadata(one)["retrieval_score"] = kept
+    found = rerank(framework, make(scorer=ByWords(8), fuse="zscore"), candidates)
+    assert [text(one) for one in found] == [TEXTS[index] for index in (2, 1, 0)]
+
+
 @pytest.mark.parametrize("fuse", [None, "rrf", "zscore", ReciprocalRankFusion(10), ZScoreFusion(0.2)])
 def test_fuse_is_dumped_as_json_and_read_again(framework, make, fuse):
     dumped = make(scorer=ByWords(8), fuse=fuse).model_dump()["fuse"]
