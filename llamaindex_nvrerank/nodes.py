@@ -17,6 +17,7 @@ WINDOW_KEY = "relevance_window"
 TRUNCATED_KEY = "relevance_truncated"
 FUSED_KEY = "fused_score"
 _MARKS = (WINDOW_KEY, TRUNCATED_KEY, FUSED_KEY)
+_UNCHANGING = frozenset({str, int, float, bool, type(None)})
 
 
 def checked_nodes(nodes: Iterable[NodeWithScore]) -> list[NodeWithScore]:
@@ -78,7 +79,11 @@ def _marked(scored: NodeWithScore, one: Ranked) -> BaseNode:
     stale = [key for key in _MARKS if key in node.metadata]
     if not marks and not stale:
         return node
-    kept = {key: value for key, value in deepcopy(node.metadata).items() if key not in stale}
+    kept = {
+        key: value if type(value) in _UNCHANGING else deepcopy(value)  # each copy takes its time
+        for key, value in node.metadata.items()
+        if key not in stale
+    }
     return node.model_copy(
         update={
             "metadata": {**kept, **marks},
