@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -164,6 +164,18 @@ class WindowPlan:
         if self._unread[index] or True in told:
             return True
         return False if self._exact or None not in told else None
+
+
+@contextmanager
+def naming_passages(plans: Sequence[WindowPlan]) -> Iterator[None]:
+    """As `WindowPlan.naming_passages`, for a call of several plans: then whose window it is isn't known."""
+    try:
+        with plans[0].naming_passages() if len(plans) == 1 else nullcontext():
+            yield
+    except RequestRejectedError as error:
+        if len(plans) > 1:
+            error.index = None
+        raise
 
 
 def settled(long_passages: LongPassages | None, truncate: str | None) -> LongPassages:

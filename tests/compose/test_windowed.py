@@ -114,6 +114,17 @@ def test_an_error_about_a_window_names_the_callers_own_passage():
     assert caught.value.index == 3
 
 
+@pytest.mark.parametrize(("others", "index"), [([], 1), ([("deep sea", ["gold"])], None)])
+def test_an_error_about_one_of_many_queries_windows_never_names_another_passage(others, index):
+    class Refuses(ByWords):
+        def score_many(self, jobs):
+            raise RequestRejectedError("too long", index=2)
+
+    with pytest.raises(RequestRejectedError, match="too long") as caught:
+        Windowed(Refuses(8)).score_many([(QUERY, ["short", LONG, "gold"]), *others])
+    assert caught.value.index == index
+
+
 @pytest.mark.parametrize("answer", [[1.0], [float("nan")] * 9])
 def test_an_inner_scorers_bad_answer_is_an_error_not_a_score(detailed, answer):
     class Broken(ByWords):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from nvrerank.rulers import Ruler
 from nvrerank.scorer import Scored, Scorer, checked_scores
 from nvrerank.texts import clean_call
-from nvrerank.windows import Cutting, Pool, WindowPlan
+from nvrerank.windows import Cutting, Pool, WindowPlan, naming_passages
 
 
 class Windowed(Scorer):
@@ -86,12 +86,17 @@ class Windowed(Scorer):
             return self._pooled(plan, await self.scorer.ascore_detailed(query, plan.texts))
 
     def score_many(self, jobs: Iterable[tuple[str, Sequence[str]]]) -> list[list[float]]:
-        """As promised by `Scorer`: the windows of all queries go to the inner scorer at once."""
+        """As promised by `Scorer`: the windows of all queries go to the inner scorer at once.
+
+        An error that names a window names its passage; with several queries it names none, since it doesn't
+        say whose window it is.
+        """
         calls = [clean_call(query, passages) for query, passages in jobs]
         plans = [self._plan(query, texts) for query, texts in calls]
-        answers = self.scorer.score_many(
-            [(query, plan.texts) for (query, _), plan in zip(calls, plans, strict=True)]
-        )
+        with naming_passages(plans):
+            answers = self.scorer.score_many(
+                [(query, plan.texts) for (query, _), plan in zip(calls, plans, strict=True)]
+            )
         return [
             [one.logit for one in self._pooled(plan, [Scored(logit) for logit in logits])]
             for plan, logits in zip(plans, answers, strict=True)
