@@ -7,7 +7,8 @@ from support.evaluation import Counting
 
 import nvrerank
 from nvrerank.evaluation import Task, evaluate
-from nvrerank.evaluation.making import named_scorers
+from nvrerank.evaluation.making import Named, named_scorers
+from nvrerank.evaluation.scoring import scored
 
 TASK = Task("mine", {"q": "cat"}, {"a": "dog", "b": "cat"}, {"q": {"b": 1}})
 
@@ -66,3 +67,22 @@ def test_a_local_model_is_really_used(tmp_path):
     shutil.rmtree(folder)
     with pytest.raises(nvrerank.ModelLoadError, match="is not a folder"):
         evaluate(TASK, scorers=[spec])
+
+
+def test_a_model_that_cannot_be_read_is_refused_before_another_has_scored(tmp_path):
+    whole = write_cross_encoder(tmp_path / "whole", "bert")
+    broken = write_cross_encoder(tmp_path / "broken", "bert")
+    (Path(broken) / "config.json").write_text("{")
+    with pytest.raises(nvrerank.ModelLoadError, match=r"config\.json"):
+        evaluate(TASK, scorers=[f"local:{whole}", f"local:{broken}"], out=tmp_path / "out")
+    assert not (tmp_path / "out" / "scores").exists()
+
+
+def test_a_model_is_loaded_only_where_a_score_is_missing(tmp_path):
+    loaded: list[str] = []
+    model = Named("m", Counting(), {"made": "m"}, load=lambda: loaded.append("m"))
+    found = {"bm25": {"mine": {"q": {"b": 1.0}}}}
+    first = scored([TASK], found, [model], tmp_path, progress=False)
+    assert loaded == ["m"]
+    assert scored([TASK], found, [model], tmp_path, progress=False) == first
+    assert loaded == ["m"]

@@ -151,6 +151,7 @@ def scored(
 
     Raises:
         DataError: Kept scores are broken.
+        ValueError: A model can't be used with these settings.
         NVRerankError: A scorer has to be set up first, or its model is gone.
     """
     folder = None if kept is None else kept / "scores"
@@ -160,6 +161,9 @@ def scored(
         stores = [ScoreStore(folder, task, one.label, one.identity) for task in tasks]
         jobs = [_jobs(store.task, found, distinct[store.task.label]) for store in stores]
         work.append([(store, mine, missing(mine, store)) for store, mine in zip(stores, jobs, strict=True)])
+    for one, group in zip(named, work, strict=True):
+        if one.load is not None and any(rest for _, _, rest in group):
+            one.load()  # what is wrong with the last is not found only when the first has scored for hours
     total = sum(len(job.texts) for group in work for _, _, rest in group for job in rest)
     results = []
     with tqdm(total=total, unit="pair", desc="scoring", disable=not progress or not total) as bar:
@@ -175,8 +179,6 @@ def scored(
 def _filled(
     store: ScoreStore, rest: Sequence[Job], one: Named, done: Callable[[int], object]
 ) -> list[Failure]:
-    if rest and one.load is not None:
-        one.load()  # what is wrong with it is so for every query
     with store:
         return score_all(rest, one.scorer, store, done)
 
