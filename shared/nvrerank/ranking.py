@@ -312,7 +312,8 @@ def sigmoid(logit: float) -> float:
 
 def _passthrough_or_raise(error: NVRerankError, job: Job, options: RankOptions) -> Ranking:
     if isinstance(error, RequestRejectedError) and error.index is not None:
-        error.index = job.slots.index(error.index)  # the scorer knows only distinct texts
+        known = error.index in job.slots  # a scorer of someone else's may be wrong
+        error.index = job.slots.index(error.index) if known else None  # it knows only distinct texts
     if options.on_error != "passthrough":
         raise error
     warnings.warn(

@@ -146,7 +146,7 @@ class WindowPlan:
             yield
         except RequestRejectedError as error:
             if error.index is not None:
-                error.index = next(i for i, slots in enumerate(self._slots) if error.index in slots)
+                error.index = next((i for i, slots in enumerate(self._slots) if error.index in slots), None)
             raise
 
     def _one(self, index: int, parts: list[Scored]) -> Scored:

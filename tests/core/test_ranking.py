@@ -274,6 +274,14 @@ def test_an_error_about_a_passage_names_the_callers_own_index(rank):
     assert caught.value.index == 3
 
 
+def test_an_error_about_a_passage_that_there_is_not_stays_the_scorers_own(rank):
+    scorer = Raises(RequestRejectedError("too long", index=99))
+    with pytest.raises(RequestRejectedError, match=r"^too long$"):
+        rank(scorer, "q", ["a", "b"])
+    with pytest.warns(PassthroughWarning, match="too long"):
+        assert len(rank(scorer, "q", ["a", "b"], on_error="passthrough")) == 2
+
+
 @given(st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), max_size=30), st.integers(0, 40))
 def test_a_ranking_is_a_permutation_cut_to_top_n(logits, top_n):
     passages = ["" if logit is None else f"p{index}" for index, logit in enumerate(logits)]

@@ -154,6 +154,13 @@ def test_an_error_about_a_window_names_the_passage():
         raise error
 
 
+def test_an_error_about_a_window_that_there_is_not_names_no_passage():
+    plan = Cutting().plan(Words(8), ["a"])
+    error = RequestRejectedError("no", index=99)
+    with pytest.raises(RequestRejectedError, match=r"^no$"), plan.naming_passages():
+        raise error
+
+
 def test_a_query_that_leaves_no_room_is_refused():
     with pytest.raises(RequestRejectedError, match="leaves no room"):
         Cutting().plan(Words(0), ["a"])
