@@ -55,3 +55,13 @@ def test_workloads_have_the_counts_that_they_are_named_for():
         for _query, texts in one.jobs:
             assert len(set(texts)) == len(texts)
             assert all(text.strip() for text in texts)
+
+
+def test_best_settings_are_looked_for_on_a_part_that_is_like_the_whole():
+    many, few = workloads()["minilm-1x100"], workloads()["minilm-1x24"]
+    assert few.rehearsal is few
+    [(query, some)], [(asked, texts)] = many.rehearsal.jobs, many.jobs
+    assert (query, len(some)) == (asked, 25)
+    assert set(some) < set(texts)
+    assert sum(map(len, some)) / 25 == pytest.approx(sum(map(len, texts)) / 100, rel=0.05)
+    assert many.rehearsal.name != many.name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -74,10 +74,10 @@ class Field:
     def _probe_options(self) -> dict[str, int]:
         return {"hidden": self._shape.hidden, "intermediate": self._shape.intermediate}
 
-    def hand_out(self, workload: Workload) -> None:
-        """Gives every worker the jobs."""
-        for worker in self._workers.values():
-            worker.ask({"do": "load", "workload": workload.name, "jobs": workload.jobs})
+    def hand_out(self, workload: Workload, workers: Iterable[str] | None = None) -> None:
+        """Gives workers the jobs; None: all of them."""
+        for name in self._workers if workers is None else workers:
+            self._workers[name].ask({"do": "load", "workload": workload.name, "jobs": workload.jobs})
 
     def lengths(self, workload: Workload) -> list[int]:
         """Tokens of each pair, by the reference."""

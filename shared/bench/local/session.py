@@ -97,9 +97,11 @@ class Session:
             found = self._settings.get(workload.tuned_as, worker.name, other_mode=self._tune == "never")
         if found is None and self._tune != "never":
             self._tell(f"{workload.name}: looking for the best settings of {worker.name}")
+            rehearsal = workload.rehearsal
+            self._field.hand_out(rehearsal, [worker.name])
             found = best(
                 candidates(peer, worker),
-                lambda entrant: self._field.turn(entrant, workload, gemm=0, spinner=spinner).seconds,
+                lambda entrant: self._field.turn(entrant, rehearsal, gemm=0, spinner=spinner).seconds,
             )
             if found is not None:
                 self._settings.put(workload.tuned_as, worker.name, found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 QUERY = "how do I make a class iterable so that a for loop can go over its items?"
@@ -21,6 +21,7 @@ QUERIES = (
 )
 TYPICAL_WORDS = 110  # of Python's documentation: 190 WordPiece tokens on average
 LONG = (500, 900, 1400, 1900, 2400)  # words; the last is about 4,000 tokens of Llama's
+MANY = 100
 Job = tuple[str, list[str]]
 
 
@@ -41,6 +42,14 @@ class Workload:
     checkpoint: str
     jobs: tuple[Job, ...]
     tuned_as: str
+
+    @property
+    def rehearsal(self) -> Workload:
+        """What best settings are looked for on: every fourth passage where there are many, of all lengths."""
+        if sum(len(texts) for _query, texts in self.jobs) < MANY:
+            return self
+        jobs = tuple((query, texts[::4]) for query, texts in self.jobs)
+        return replace(self, name=f"{self.name}, a fourth", jobs=jobs)
 
 
 def passages(count: int, *, words: int = TYPICAL_WORDS, start: int = 0) -> list[str]:
