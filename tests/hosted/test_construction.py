@@ -19,7 +19,10 @@ def refuse(request):
 def test_a_constructor_and_what_it_tells_open_no_connection(hosted):
     scorer = hosted(base_url=URL, transport=httpx.MockTransport(refuse))
     assert (scorer.name, scorer.usage) == ("HostedScorer", ())
-    assert repr(scorer) == "HostedScorer(None, url='http://127.0.0.1:1/v1/ranking', protocol='nim')"
+    assert repr(scorer) == (
+        "HostedScorer(None, url='http://127.0.0.1:1/v1/ranking', protocol='nim', "
+        "long_passages='truncate', truncate='END')"
+    )
 
 
 def test_closing_what_was_never_used_is_nothing(hosted):

@@ -10,7 +10,7 @@ from fake_nim import steps, truth
 from huggingface_hub import constants
 from support.tokenizers import llama_tokenizer
 
-from nvrerank import HostedScorer, RequestRejectedError, Windowed
+from nvrerank import DeadlineExceededError, HostedScorer, RequestRejectedError, Windowed
 from nvrerank.models import NVIDIA_PROMPT
 from nvrerank.rulers import EstimatedRuler
 
@@ -194,3 +194,20 @@ async def test_a_call_that_is_cancelled_frees_its_place_with_windows_too(nim, ho
 async def hang_before(wire, seen):
     """Answers the query "after" and no other."""
     await (steps.rank() if seen.pair[0] == "after" else steps.hang)(wire, seen)
+
+
+def test_the_time_that_cutting_takes_is_part_of_the_calls(nim, hosted, detailed):
+    server = nim()
+    scorer = hosted(server, model=MISTRAL, long_passages="windows", timeout=0.1)
+    with pytest.raises(DeadlineExceededError, match=r"0\.1 s"):
+        detailed(scorer, QUERY, ["The sea belongs to the shore. " * 40_000])
+    assert server.seen == []
+    assert len(detailed(hosted(server, model=MISTRAL, timeout=0.1), QUERY, [SHORT])) == 1, "time for one"
+
+
+def test_what_becomes_of_long_passages_tells_two_scorers_apart(nim, hosted):
+    server = nim()
+    shown = {
+        repr(hosted(server, model=MISTRAL, long_passages=one)) for one in ("truncate", "windows", "error")
+    }
+    assert len(shown) == 3

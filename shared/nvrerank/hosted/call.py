@@ -34,17 +34,23 @@ class Call:
     """What the threads or tasks of one call share.
 
     Args:
-        timeout: Seconds from now to the deadline.
+        timeout: Seconds that the call may take, all in all.
         query: The query.
         passages: The passages.
         plan: Positions of each batch.
+        began: When it began, by `time.monotonic`; None: now.
     """
 
     def __init__(
-        self, timeout: float, query: str = "", passages: Sequence[str] = (), plan: Sequence[list[int]] = ()
+        self,
+        timeout: float,
+        query: str = "",
+        passages: Sequence[str] = (),
+        plan: Sequence[list[int]] = (),
+        began: float | None = None,
     ) -> None:
         self.timeout = timeout
-        self.ends = time.monotonic() + timeout
+        self.ends = (time.monotonic() if began is None else began) + timeout
         self.query = query
         self.error: BaseException | None = None
         self._passages = passages

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -142,18 +143,20 @@ class HostedScorer(Scorer):
         query, texts = clean_call(query, passages)
         if not texts or self._settings.long_passages != "windows":
             return self._scored(self._score(query, texts))
+        began = time.monotonic()
         windows = self._windows(query, texts)
         with windows.naming_passages():
-            return windows.pooled(self._scored(self._score(query, windows.texts)))
+            return windows.pooled(self._scored(self._score(query, windows.texts, began)))
 
     async def ascore_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
         """As `score_detailed`, in tasks; windows are planned in a thread."""
         query, texts = clean_call(query, passages)
         if not texts or self._settings.long_passages != "windows":
             return self._scored(await self._ascore(query, texts))
+        began = time.monotonic()
         windows = await asyncio.to_thread(self._windows, query, texts)
         with windows.naming_passages():
-            return windows.pooled(self._scored(await self._ascore(query, windows.texts)))
+            return windows.pooled(self._scored(await self._ascore(query, windows.texts, began)))
 
     def ruler(self, query: str) -> Ruler:
         """What counts passages beside this query, exactly if the model's tokenizer is on this machine."""
@@ -227,9 +230,10 @@ class HostedScorer(Scorer):
     def __repr__(self) -> str:
         if not hasattr(self, "_served"):
             return f"{type(self).__name__}(?)"  # in a traceback of the constructor
-        address = self._settings.address
-        kind, protocol = type(self).__name__, address.protocol.name
-        return f"{kind}({self._served.model!r}, url={address.endpoint!r}, protocol={protocol!r})"
+        settings, address = self._settings, self._settings.address
+        where = f"{self._served.model!r}, url={address.endpoint!r}, protocol={address.protocol.name!r}"
+        long = f"long_passages={settings.long_passages!r}, truncate={settings.truncate!r}"
+        return f"{type(self).__name__}({where}, {long})"
 
     @property
     def _sender(self) -> Sender:
@@ -243,18 +247,18 @@ class HostedScorer(Scorer):
             )
         return self._senders.get()
 
-    def _score(self, query: str, texts: Sequence[str]) -> list[float]:
+    def _score(self, query: str, texts: Sequence[str], began: float | None = None) -> list[float]:
         if not texts:
             return []
-        sender, call, width = self._opened(query, texts)
+        sender, call, width = self._opened(query, texts, began)
         model = self._served.find(call, sender)
         in_threads(call, lambda batch: sender.ask(call, self._question(call, model, batch)), width)
         return self._finish(call)
 
-    async def _ascore(self, query: str, texts: Sequence[str]) -> list[float]:
+    async def _ascore(self, query: str, texts: Sequence[str], began: float | None = None) -> list[float]:
         if not texts:
             return []
-        sender, call, width = self._opened(query, texts)
+        sender, call, width = self._opened(query, texts, began)
         model = await self._served.afind(call, sender)
         await in_tasks(call, lambda batch: sender.aask(call, self._question(call, model, batch)), width)
         return self._finish(call)
@@ -266,13 +270,13 @@ class HostedScorer(Scorer):
         refused = self._settings.truncate == "NONE" and self._settings.address.protocol.name != "cohere"
         return [Scored(logit, truncated=False if refused else None) for logit in logits]
 
-    def _opened(self, query: str, texts: Sequence[str]) -> tuple[Sender, Call, int]:
+    def _opened(self, query: str, texts: Sequence[str], began: float | None) -> tuple[Sender, Call, int]:
         """What sends, a call, and how many of its requests may be under way at once."""
         settings, sender = self._settings, self._sender
         batches = plan(query, texts, settings.batch, strict=settings.address.nvidia)
         return (
             sender,
-            Call(settings.timeout, query, texts, batches),
+            Call(settings.timeout, query, texts, batches, began),
             min(len(batches), settings.max_concurrency),
         )
 
