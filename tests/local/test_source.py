@@ -53,7 +53,13 @@ def test_a_folder_named_like_a_hub_model_wins(tmp_path, monkeypatch):
     write_decoder(tmp_path / "org" / "name")
     monkeypatch.chdir(tmp_path)
     assert find_source("org/name", None) == Source("org/name", Path("org/name"))
-    assert LocalScorer("org/name", device="cpu").name == "org/name"
+    scorer = LocalScorer("org/name", device="cpu")
+    assert (scorer.name, scorer.folder) == ("org/name", Path("org/name"))
+
+
+def test_a_hub_model_has_no_folder_and_the_embedded_one_has_the_packages():
+    assert LocalScorer("org/name", device="cpu").folder is None
+    assert (LocalScorer(device="cpu").folder / "model.safetensors").exists()
 
 
 def test_a_hub_that_can_not_be_reached_is_named(tmp_path, monkeypatch):

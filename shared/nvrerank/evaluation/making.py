@@ -104,5 +104,5 @@ def _folder(scorer: Scorer) -> Path | None:
     inner = getattr(scorer, "scorer", None)
     if isinstance(inner, Scorer):
         return _folder(inner)
-    folder = getattr(getattr(scorer, "_source", None), "folder", None)
+    folder = getattr(scorer, "folder", None)
     return folder if isinstance(folder, Path) else None

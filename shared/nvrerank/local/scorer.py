@@ -119,6 +119,11 @@ class LocalScorer(Scorer):
         return self._source.name
 
     @property
+    def folder(self) -> Path | None:
+        """The folder that the model is read from; None: it is on the hub."""
+        return self._source.folder
+
+    @property
     def max_length(self) -> int:
         """Tokens of query and passage together that are read; asking loads the model."""
         context = self._loaded().context
