@@ -175,6 +175,7 @@ ODD = {
         "query 'q' has the grade 0.5: a grade is a whole number",
     ),
     "a word for a grade": ({"relevant": {"q": {"p": "1"}}}, "query 'q' has the grade '1'"),
+    "no grade": ({"relevant": {"q": {"p": None}}}, "query 'q' has the grade None"),
     "a grade without end": ({"relevant": {"q": {"p": 2**40}}}, "has the grade 1099511627776"),
 }
 

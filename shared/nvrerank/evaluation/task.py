@@ -55,8 +55,8 @@ class Task:
             grades = self.relevant.get(query, {})
             if is_blank(text):
                 raise DataError(f"{self.label}: query {query!r} is blank")
-            if odd := next((one for one in grades.values() if not is_grade(one)), None):
-                raise DataError(f"{self.label}: query {query!r} has the grade {odd!r}: {A_GRADE}")
+            if odd := [one for one in grades.values() if not is_grade(one)]:
+                raise DataError(f"{self.label}: query {query!r} has the grade {odd[0]!r}: {A_GRADE}")
             if not any(grade > 0 for grade in grades.values()):
                 raise DataError(f"{self.label}: nothing is relevant to query {query!r}: leave it out")
             if unknown := first_missing(grades, self.passages):
