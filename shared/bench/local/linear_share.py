@@ -1,0 +1,79 @@
+"""How fast the linear layers alone are beside a bare matrix multiplication, and their share of the time.
+
+`python -m bench.local.linear_share`: one thread, rounds that alternate between the probe and the model under
+torch's profiler. A scorer with one torch thread computes in the caller's own, where the profiler sees it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from bench.local.adapters.probe import ROWS
+from bench.local.checkpoints import made
+from bench.local.figures import Spread
+from bench.local.processes import ROOT
+from bench.local.workloads import workloads
+from nvrerank import LocalScorer
+
+PROBES = 10
+_LINEAR = ("aten::addmm", "aten::mm")
+
+
+def main() -> None:
+    """Prints a line for each workload."""
+    parser = argparse.ArgumentParser(prog="python -m bench.local.linear_share", description=__doc__)
+    parser.add_argument("--workloads", default="minilm-1x100,minilm-1x24,llama-40")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for name in arguments.workloads.split(","):
+        shares, rates, gemms = _measured(name, arguments.out / "models", arguments.rounds)
+        ratios = Spread.of([rate / gemm for rate, gemm in zip(rates, gemms, strict=True)])
+        rate, share = Spread.of(rates), Spread.of(shares)
+        print(
+            f"{name}: {rate.median:.0f} GFLOP/s, of GEMM {ratios.median:.2f} "
+            f"({ratios.least:.2f} to {ratios.most:.2f}); {share.median:.0%} of the time"
+        )
+
+
+def _measured(name: str, models: Path, rounds: int) -> tuple[list[float], list[float], list[float]]:
+    """For each round the linear layers' share of the time, their GFLOP/s, and those of the probe."""
+    workload = workloads()[name]
+    folder, shape = made(workload.checkpoint, models)
+    scorer = LocalScorer(folder, device="cpu", max_length=shape.max_length).load()
+    shares, rates, gemms = [], [], []
+    for number in range(rounds + 1):
+        gemm = _probe(shape.hidden, shape.intermediate)
+        with profile(activities=[ProfilerActivity.CPU], with_flops=True) as seen:
+            started = time.perf_counter()
+            for query, passages in workload.jobs:
+                scorer.score(query, passages)
+            seconds = time.perf_counter() - started
+        linear = [one for one in seen.key_averages() if one.key in _LINEAR]
+        spent = sum(one.self_cpu_time_total for one in linear) / 1e6
+        if number:  # the first warms up
+            shares.append(spent / seconds)
+            rates.append(sum(one.flops for one in linear) / spent / 1e9)
+            gemms.append(gemm)
+    return shares, rates, gemms
+
+
+def _probe(hidden: int, wide: int) -> float:
+    """GFLOP/s of one float32 multiplication of the widest layer's shape, the best of some."""
+    left, right = torch.randn(ROWS, hidden), torch.randn(wide, hidden)
+    taken = []
+    for _ in range(PROBES):
+        started = time.perf_counter()
+        torch.nn.functional.linear(left, right)
+        taken.append(time.perf_counter() - started)
+    return 2 * ROWS * hidden * wide / min(taken) / 1e9
+
+
+if __name__ == "__main__":
+    main()
