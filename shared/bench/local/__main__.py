@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
@@ -34,6 +35,8 @@ def main() -> None:
 def _measure(checkpoint: str, some: list[Workload], arguments: argparse.Namespace) -> None:
     folder, shape = made(checkpoint, arguments.out / "models", layers=arguments.layers)
     peers = chosen(arguments.peers, checkpoint)
+    if arguments.one_worker:
+        peers = [replace(peer, workers=peer.workers[:1]) for peer in peers]
     with Field(folder, shape, arguments.venvs, arguments.out / "logs") as field:
         _tell(f"{folder.name}: starting {', '.join(peer.name for peer in peers)}")
         field.start(peers)
@@ -69,6 +72,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--peers", help="comma-separated, beside nvrerank; default: all")
     parser.add_argument("--rounds", type=int, default=5, help="that count, after one to warm up")
     parser.add_argument("--layers", type=int, help="depth of the decoders; default 1, the full depth is 16")
+    parser.add_argument(
+        "--one-worker", action="store_true", help="without workers of two threads, which hold a model twice"
+    )
     parser.add_argument("--contended", action="store_true", help="a spinning process takes one core")
     parser.add_argument(
         "--tune",
