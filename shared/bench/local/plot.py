@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.local.report import Result, Row, rows
+from bench.local.report import TWINS, Result, Row, rows
 
 _COLOURS = {"ours": "#76b900", "default": "#9aa5b1", "best": "#3d6fa5"}
 
@@ -41,11 +41,15 @@ def _panel(panel: Any, title: str, table: Sequence[Row]) -> None:
         panel.barh(place, middle, color=_COLOURS[row.kind], hatch=hatch, edgecolor="white", height=0.75)
         panel.errorbar(middle, place, xerr=ends, color="#333333", linewidth=1, capsize=2)
         panel.annotate(f" {middle:.2f}", (row.ratio.most, place), va="center", fontsize=7)
-    panel.set_yticks(
-        range(len(table)), [f"{row.label} ({row.settings})" if row.settings else row.label for row in table]
-    )
+    panel.set_yticks(range(len(table)), [_named(row) for row in table])
     panel.tick_params(labelsize=7)
-    panel.invert_yaxis()
+    panel.set_ylim(len(table) - 0.4, -0.6)
     panel.axvline(1, color="#76b900", linewidth=1)
-    panel.set_title(f"{title}: time by nvrerank's; hatched is int8", fontsize=8, loc="left")
+    panel.set_title(title, fontsize=8, loc="left")
+    panel.set_xlabel("seconds over nvrerank's in float32, median and range; hatched: int8", fontsize=7)
     panel.spines[["top", "right"]].set_visible(False)
+
+
+def _named(row: Row) -> str:
+    settings = row.settings.removesuffix(f", {TWINS}")
+    return f"{row.label} ({settings})" if settings else row.label

@@ -12,6 +12,7 @@ from bench.local.contestants import OURS
 from bench.local.figures import Agreement, Spread, agreement, paired_ratios
 
 Result = dict[str, Any]
+TWINS = "2 workers x 1 thread"
 HEADINGS = (
     "contestant",
     "settings",
@@ -97,7 +98,7 @@ def in_words(entrant: dict[str, Any], workers: dict[str, Any]) -> str:
     words = [f"batch {settings['batch_size']}"] if "batch_size" in settings else []
     words += {True: ["sorted by length"], False: ["input order"]}.get(settings.get("by_length"), [])
     if workers.get(entrant["worker"], {}).get("twins"):
-        words.append("2 workers x 1 thread")
+        words.append(TWINS)
     return ", ".join(words)
 
 
