@@ -236,10 +236,13 @@ def _not_served(refusal: _Refusal) -> NVRerankError:
     return RequestRejectedError(f"{refusal.because}. Check that {name} {place}", reason=refusal.reason)
 
 
+_SHORTEN = ". Shorten the passage, let truncate='END' cut it, or read it in parts by Windowed"
+
+
 def _rejected(refusal: _Refusal) -> NVRerankError:
     reason, positions = refusal.reason or "", refusal.about.positions
     too_long = bool(_TOO_LONG.search(reason))
-    advice = ". Shorten it, let truncate='END' cut it, or read it in parts by Windowed" if too_long else ""
+    advice = _SHORTEN if too_long else ""
     place = 0 if too_long and len(positions) == 1 else _place(refusal.reply.body, reason, len(positions))
     index = None if place is None else positions[place]
     return RequestRejectedError(refusal.because + advice, index=index, reason=refusal.reason)
