@@ -13,14 +13,13 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from bench.local.adapters.probe import ROWS
+from bench.local.adapters.probe import ROWS, gemm_rate
 from bench.local.checkpoints import made
 from bench.local.figures import Spread
 from bench.local.processes import ROOT
 from bench.local.workloads import workloads
 from nvrerank import LocalScorer
 
-PROBES = 10
 _LINEAR = ("aten::addmm", "aten::mm")
 
 
@@ -47,9 +46,10 @@ def _measured(name: str, models: Path, rounds: int) -> tuple[list[float], list[f
     workload = workloads()[name]
     folder, shape = made(workload.checkpoint, models)
     scorer = LocalScorer(folder, device="cpu", max_length=shape.max_length).load()
+    left, right = torch.randn(ROWS, shape.hidden), torch.randn(shape.intermediate, shape.hidden)
     shares, rates, gemms = [], [], []
     for number in range(rounds + 1):
-        gemm = _probe(shape.hidden, shape.intermediate)
+        gemm = gemm_rate(left, right)
         with profile(activities=[ProfilerActivity.CPU], with_flops=True) as seen:
             started = time.perf_counter()
             for query, passages in workload.jobs:
@@ -62,17 +62,6 @@ def _measured(name: str, models: Path, rounds: int) -> tuple[list[float], list[f
             rates.append(sum(one.flops for one in linear) / spent / 1e9)
             gemms.append(gemm)
     return shares, rates, gemms
-
-
-def _probe(hidden: int, wide: int) -> float:
-    """GFLOP/s of one float32 multiplication of the widest layer's shape, the best of some."""
-    left, right = torch.randn(ROWS, hidden), torch.randn(wide, hidden)
-    taken = []
-    for _ in range(PROBES):
-        started = time.perf_counter()
-        torch.nn.functional.linear(left, right)
-        taken.append(time.perf_counter() - started)
-    return 2 * ROWS * hidden * wide / min(taken) / 1e9
 
 
 if __name__ == "__main__":
