@@ -10,7 +10,7 @@ from llama_index.core.evaluation import RetrieverEvaluator
 from llama_index.core.llms import MockLLM
 from llama_index.core.schema import TextNode
 
-from llamaindex_nvrerank import NVIDIARerank
+from llamaindex_nvrerank import NVIDIARerank, RerankedNode
 from nvrerank import Scorer
 
 TEXTS = ["bread is baked", "a cat sleeps", "the cat eats fish", "rain falls", "stars shine", "dogs bark"]
@@ -50,7 +50,7 @@ def test_the_index_s_own_nodes_stay_as_they_were(index: VectorStoreIndex) -> Non
         llm=MockLLM(), node_postprocessors=[NVIDIARerank(scorer=ByOverlap())], similarity_top_k=6
     )
     answer = engine.query("cat")
-    assert all("retrieval_score" in node.metadata for node in answer.source_nodes)
+    assert all(isinstance(node, RerankedNode) and node.retrieval_score for node in answer.source_nodes)
     assert all(node.metadata == {} for node in index.docstore.docs.values())
 
 
