@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 from langchain_core.documents import Document
 
@@ -21,6 +21,7 @@ WINDOW_KEY = "relevance_window"
 TRUNCATED_KEY = "relevance_truncated"
 FUSED_KEY = "fused_score"
 IMAGE_KEY = "image"
+_IMAGE = re.compile(r"data:image|[A-Za-z][A-Za-z0-9+.-]*://[^/?#]")
 BLANK_SCORES: dict[ScoreMode, float] = {"logit": -math.inf, "sigmoid": 0.0}
 
 RETRIEVAL_SCORE_KEYS = (RETRIEVAL_SCORE_KEY, SCORE_KEY, "score")
@@ -54,13 +55,7 @@ def has_image(document: Document) -> bool:
     Anything else under that name, such as a file's, is metadata like any other.
     """
     image = document.metadata.get(IMAGE_KEY)
-    if not isinstance(image, str):
-        return False
-    try:
-        parts = urlsplit(image)
-    except ValueError:
-        return False
-    return bool(parts.scheme and parts.netloc) or image.startswith("data:image")
+    return isinstance(image, str) and _IMAGE.match(image) is not None
 
 
 def ranked_documents(

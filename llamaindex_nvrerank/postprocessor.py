@@ -52,7 +52,7 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
             else NVIDIA's hosted API.
         nvidia_api_key: The key, a str or a SecretStr. None: `api_key`.
         api_key: The same. None: NVIDIA_API_KEY, which is sent to NVIDIA's own hosts only.
-        max_batch_size: Passages a request. None: 512.
+        max_batch_size: Passages a request, at most; never more than the server takes. None: 512.
         long_passages: What becomes of a passage that is too long: "truncate" cuts its end off, "windows"
             scores it in parts, "error" refuses it. None: as `truncate` says.
         truncate: What the server does with a pair that is too long: "END" cuts, "NONE" refuses. None: as

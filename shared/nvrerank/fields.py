@@ -75,6 +75,7 @@ class RerankFields(HostedFields):
         options = in_our_names(given)
         if options.get("scorer") is None:
             options.pop("scorer", None)
+            options["model"] = options.get("model") or None  # "" of an unset variable
             options["base_url"] = options.get("base_url") or os.environ.get("NVIDIA_BASE_URL") or None
         super().__init__(**options)
         self._settle()

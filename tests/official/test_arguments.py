@@ -193,10 +193,16 @@ def test_a_key_that_is_no_string_is_refused(make, name):
         {"timeout": 5, "max_retries": 0, "max_concurrency": 2, "max_batch_size": None},
         {"base_url": "http://nim:8000/v1", "api_key": KEY, "send_key_over_http": True},
         {"top_n": "3", "max_batch_size": "7"},
+        {"max_batch_size": 1024},
     ],
 )
 def test_whatever_else_they_take_is_taken(make, options):
     assert make(**{"model": "m", "base_url": URL, **options}).scorer.name == "m"
+
+
+@pytest.mark.parametrize("model", ["", None])
+def test_an_empty_name_is_none(make, model):
+    assert make(model=model, api_key=KEY).model == DEFAULT_MODEL
 
 
 def test_the_older_name_of_default_headers_does_the_same(nim, make, rank):

@@ -1,5 +1,6 @@
 """Images are not sent yet: nobody loses one without a word."""
 
+import asyncio
 import warnings
 
 import pytest
@@ -9,7 +10,7 @@ from nvrerank import PassthroughWarning, RequestRejectedError, Scorer
 
 PNG = "aW1hZ2U="
 URLS = [f"data:image/png;base64,{PNG}", "https://shop.example/cover.png"]
-OTHERS = ["cover.png", "/scans/1.png", PNG, "", None, 7, b"png", ["a.png"], "http://[", {"url": URLS[1]}]
+OTHERS = ["cover.png", "/scans/1.png", PNG, "", None, 7, b"png", ["a.png"], "http:///a", {"url": URLS[1]}]
 
 
 class ByLength(Scorer):
@@ -30,8 +31,6 @@ def ranked(framework, reranker, candidates, call):
 @pytest.fixture(params=["sync", "async"])
 def call(request, framework):
     """Calls an adapter: call(reranker, candidates)."""
-    import asyncio
-
     if request.param == "sync":
         return lambda reranker, candidates: framework.call(reranker, candidates, "q")
     return lambda reranker, candidates: asyncio.run(framework.acall(reranker, candidates, "q"))
