@@ -22,7 +22,6 @@ TRUNCATED_KEY = "relevance_truncated"
 FUSED_KEY = "fused_score"
 IMAGE_KEY = "image"
 _IMAGE = re.compile(r"data:image|[A-Za-z][A-Za-z0-9+.-]*://[^/?#]")
-BLANK_SCORES: dict[ScoreMode, float] = {"logit": -math.inf, "sigmoid": 0.0}
 
 RETRIEVAL_SCORE_KEYS = (RETRIEVAL_SCORE_KEY, SCORE_KEY, "score")
 QUERY_KEYS = ("query", "question", "input")
@@ -64,11 +63,11 @@ def ranked_documents(
     """Copies of the documents in their new order, each with its score and marks in `metadata`.
 
     The dictionary is a new one, its values are shared. `relevance_score` is always there: a float, for a
-    blank document that of `BLANK_SCORES`. One that a document came with moves to `retrieval_score`, marks of
-    an earlier reranking go. Where nothing was scored (a passthrough) the metadata stays as it was, and a
-    `relevance_score` that is not there is None.
+    blank document the least there is, -inf or 0.0. One that a document came with moves to `retrieval_score`,
+    marks of an earlier reranking go. Where nothing was scored (a passthrough) the metadata stays as it was,
+    and a `relevance_score` that is not there is None.
     """
-    unscored, blank_score = passed_through(ranked), BLANK_SCORES[score_mode]
+    unscored, blank_score = passed_through(ranked), -math.inf if score_mode == "logit" else 0.0
     copies = []
     for one in ranked:
         document = documents[one.index]
