@@ -46,13 +46,15 @@ class Failure:
 
     Attributes:
         kind: "broken": refused, reset, cut short, or too slow for the transport; "late": the
-            deadline passed; "tls": no trust; "garbled": too big or not decodable; "invalid": what
-            was to be sent is no valid HTTP.
+            deadline passed; "tls": no trust; "garbled": too big or not readable; "cut": whole by its
+            framing, but JSON that stops half way; "invalid": what was to be sent is no valid HTTP.
         words: What the transport said.
+        cause: What was raised, if nobody foresaw it; it holds nothing of the exchange.
     """
 
-    kind: Literal["broken", "late", "tls", "garbled", "invalid"]
+    kind: Literal["broken", "late", "tls", "garbled", "cut", "invalid"]
     words: str = field(repr=False)  # it may quote the server, who may quote the key
+    cause: Exception | None = field(default=None, repr=False)
 
 
 Outcome = Reply | Failure
@@ -67,12 +69,14 @@ class Usage:
         requests: Requests that were answered with scores.
         prompt_tokens: None where the server does not tell.
         total_tokens: None where the server does not tell.
+        search_units: What Cohere bills; None where the server does not tell.
     """
 
     passages: int = 0
     requests: int = 0
     prompt_tokens: int | None = None
     total_tokens: int | None = None
+    search_units: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

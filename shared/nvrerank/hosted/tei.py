@@ -5,7 +5,7 @@ from __future__ import annotations
 from nvrerank.errors import BadResponseError
 
 from .messages import ApiProtocol, Scores, Truncate
-from .replies import REPORT, dumps, in_input_order, member, parsed, usage
+from .replies import REPORT, dumps, in_input_order, is_name, member, parsed, usage
 
 
 def body(model: str | None, query: str, passages: list[str], truncate: Truncate | None) -> bytes:  # noqa: ARG001 (a server has one model)
@@ -29,9 +29,9 @@ def read(count: int, reply: bytes) -> Scores:
 def read_models(reply: bytes) -> list[str]:
     """The one model of the server, from `GET /info`."""
     name = member(parsed(reply), "model_id")
-    if not isinstance(name, str):
-        raise BadResponseError(f"the server's model_id is no string: {REPORT}")
-    return [name]
+    if not is_name(name):
+        raise BadResponseError(f"the server's model_id is no name: {REPORT}")
+    return [str(name)]
 
 
 PROTOCOL = ApiProtocol(
