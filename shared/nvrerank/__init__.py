@@ -20,6 +20,7 @@ from .errors import (
     NVRerankError,
     RateLimitError,
     RequestRejectedError,
+    ScorerClosedError,
     ScoringError,
     ServiceUnavailableError,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "RerankModel",
     "Scored",
     "Scorer",
+    "ScorerClosedError",
     "ScoringError",
     "ServiceUnavailableError",
     "UncalibratedWarning",

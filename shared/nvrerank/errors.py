@@ -4,7 +4,8 @@
     ├── set it up
     │   ├── MissingKeyError            a hosted model needs a key
     │   ├── MissingExtraError          a package is not installed (also an ImportError)
-    │   └── ModelLoadError             a checkpoint can't be used; names file and tensor
+    │   ├── ModelLoadError             a checkpoint can't be used; names file and tensor
+    │   └── ScorerClosedError          a scorer was closed (also a RuntimeError)
     ├── fix the call
     │   └── RequestRejectedError       the request itself is wrong; `index` names the passage
     │       ├── AuthenticationError
@@ -63,6 +64,10 @@ class MissingExtraError(NVRerankError, ImportError):
 
 class ModelLoadError(NVRerankError):
     """A checkpoint can't be used as it is; the message names the file and the tensor."""
+
+
+class ScorerClosedError(NVRerankError, RuntimeError):
+    """A scorer is used that was closed; a new one is to be made."""
 
 
 class RequestRejectedError(NVRerankError):

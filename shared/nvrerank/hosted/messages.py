@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+from nvrerank.scorer import Scale
 
 Truncate = Literal["NONE", "END"]
 
@@ -81,7 +83,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """A reply, read: one finite logit a passage, in input order."""
+    """A reply, read: one finite score a passage, in input order."""
 
     logits: list[float]
     usage: Usage
@@ -99,7 +101,9 @@ class ApiProtocol:
         health: Likewise, the path that tells whether the server is ready.
         batch: Passages a request when the caller does not say.
         needs_model: Whether a request names its model.
-        body: (model, query, passages, truncate) -> the request's body.
+        scale: What its scores are if raw ones are asked for; None: that depends on the server.
+        optional: Members of the body that a server may refuse, and that are then left out.
+        body: (model, query, passages, truncate, whether raw scores are asked for) -> the request's body.
         read: (passages sent, reply's body) -> scores; raises BadResponseError.
         read_models: Models reply's body -> ids, the base model first; raises BadResponseError.
     """
@@ -111,6 +115,8 @@ class ApiProtocol:
     health: str
     batch: int
     needs_model: bool
-    body: Callable[[str | None, str, list[str], Truncate | None], bytes]
+    scale: Scale | None
+    optional: frozenset[str]
+    body: Callable[[str | None, str, list[str], Truncate | None, bool], dict[str, Any]]
     read: Callable[[int, bytes], Scores]
     read_models: Callable[[bytes], list[str]]

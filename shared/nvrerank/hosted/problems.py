@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import pairwise
@@ -104,6 +104,12 @@ def problem(outcome: Outcome, about: Circumstances) -> NVRerankError:
         error.__cause__ = about.shown(outcome.cause)
         return error
     return _with_facts(_of_reply(outcome, about), outcome, about)
+
+
+def refuses(error: NVRerankError, optional: Iterable[str]) -> bool:
+    """Whether a server refused a request for one of these members of its body, which is to be left out."""
+    refused = error.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
+    return refused and any(re.search(rf"\b{name}\b", error.reason or "") for name in optional)
 
 
 def bad_response(problem: str, reply: Reply, about: Circumstances) -> NVRerankError:
