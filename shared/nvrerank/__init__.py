@@ -20,11 +20,13 @@ from .errors import (
     NVRerankError,
     RateLimitError,
     RequestRejectedError,
+    ScorerClosedError,
+    ScoringError,
     ServiceUnavailableError,
 )
 from .fusion import ReciprocalRankFusion, ZScoreFusion
 from .models import MODELS, RerankModel
-from .ranking import PassthroughWarning, Ranked, Ranking, arerank, rerank
+from .ranking import PassthroughWarning, Ranked, Ranking, UncalibratedWarning, arerank, rerank
 from .scorer import Scored, Scorer
 
 if TYPE_CHECKING:
@@ -56,7 +58,10 @@ __all__ = [
     "RerankModel",
     "Scored",
     "Scorer",
+    "ScorerClosedError",
+    "ScoringError",
     "ServiceUnavailableError",
+    "UncalibratedWarning",
     "Windowed",
     "ZScoreFusion",
     "arerank",

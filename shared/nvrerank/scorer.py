@@ -7,9 +7,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from .errors import BadResponseError
 from .rulers import EstimatedRuler, Ruler
+
+Scale = Literal["logit", "probability"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,7 @@ class Scored:
     """One passage's logit, and what of the passage it comes from.
 
     Attributes:
-        logit: The raw relevance logit.
+        logit: The raw relevance logit; a probability where the scorer's `scale` says so.
         truncated: Whether the passage was longer than the model reads, so that its end was not read;
             None: the scorer can't tell.
         window: Where the passage was scored in parts, the characters of the best of them, as (start, end);
@@ -44,6 +47,20 @@ class Scorer(ABC):
         """What traces and events call this scorer: its model's name where it has one."""
         return type(self).__name__
 
+    @property
+    def scale(self) -> Scale:
+        """What the scores are: raw "logit"s of any size, or a "probability" in 0..1.
+
+        `rerank(..., score_mode="sigmoid")` leaves a probability as it is. A scorer made of another passes its
+        own on. It is read after a call's scores came.
+        """
+        return "logit"
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the sigmoid of a score is of use as a probability; where not, asking for it warns."""
+        return True
+
     @abstractmethod
     def score(self, query: str, passages: Sequence[str]) -> list[float]:
         """Scores passages. May be called from many threads at once.
@@ -53,8 +70,8 @@ class Scorer(ABC):
             passages: The passages; none blank.
 
         Returns:
-            One finite raw logit a passage, in input order; larger is more relevant. A sigmoid is
-            the caller's choice (`rerank(..., score_mode="sigmoid")`).
+            One finite number a passage, in input order; larger is more relevant. It is a raw logit unless
+            `scale` says otherwise; a sigmoid is the caller's choice (`rerank(..., score_mode="sigmoid")`).
 
         Raises:
             NVRerankError: The scores could not be had; there are no partial results.

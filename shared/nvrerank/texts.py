@@ -9,22 +9,23 @@ from collections.abc import Iterable, Mapping
 _HALVES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
-def clean_query(query: str) -> str:
+def clean_query(query: str, *, blank: bool = False) -> str:
     """Checks a query.
 
     Args:
         query: The question, as the user typed it.
+        blank: Whether it may be blank.
 
     Returns:
         The query with lone surrogates replaced by U+FFFD.
 
     Raises:
         TypeError: It is not a string.
-        ValueError: It is blank.
+        ValueError: It is blank and may not be.
     """
     if not isinstance(query, str):
         raise TypeError(f"query must be a str, not {type(query).__name__}")
-    if is_blank(query):
+    if is_blank(query) and not blank:
         raise ValueError("query is blank: ask something")
     return encodable(query)
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 from nvrerank.rulers import Ruler
-from nvrerank.scorer import Scored, Scorer, checked_scores
+from nvrerank.scorer import Scale, Scored, Scorer, checked_scores
 from nvrerank.texts import clean_call
 from nvrerank.windows import Cutting, Pool, WindowPlan, naming_passages
 
@@ -52,6 +52,16 @@ class Windowed(Scorer):
     def name(self) -> str:
         """The inner scorer's."""
         return self.scorer.name
+
+    @property
+    def scale(self) -> Scale:
+        """The inner scorer's."""
+        return self.scorer.scale
+
+    @property
+    def calibrated(self) -> bool:
+        """The inner scorer's."""
+        return self.scorer.calibrated
 
     def score(self, query: str, passages: Sequence[str]) -> list[float]:
         """Scores passages; see `Scorer.score`.

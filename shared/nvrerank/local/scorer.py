@@ -28,7 +28,7 @@ from .prompt import TokenPair, compact
 from .ruler import LocalRuler
 from .running import BatchRunner
 from .settings import Quantize, Settings, Truncate, tokens_that_fit
-from .source import find_source
+from .source import EMBEDDED, find_source
 
 _ENCODED_AT_ONCE = 256  # passages; a tokenizer's own records take a hundred bytes and more for each token
 _CALLS_AT_ONCE = 4  # asynchronous calls that share the model; the rest wait without holding a thread
@@ -117,6 +117,11 @@ class LocalScorer(Scorer):
     def name(self) -> str:
         """The hub name or folder; "nvrerank-embedded" for the model that ships with the package."""
         return self._source.name
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the sigmoid of a score is of use: not of the model that ships with the package."""
+        return self._source.folder != EMBEDDED
 
     @property
     def folder(self) -> Path | None:
