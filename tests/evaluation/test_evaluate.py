@@ -1,6 +1,8 @@
 import json
 import math
+import re
 import sys
+from pathlib import Path
 
 import pytest
 from support.evaluation import CORPUS, QRELS, QUERIES, Counting, Packing, overlap
@@ -12,6 +14,21 @@ from nvrerank.evaluation import DataError, Task, evaluate
 def row(report, pipeline):
     [found] = [one for one in report.rows if one.pipeline == pipeline]
     return found
+
+
+@pytest.mark.slow
+def test_the_readmes_example_shows_a_gain(capsys):
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    [example] = [one for one in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "import Task" in one]
+    names: dict[str, object] = {}
+    exec(compile(example, "README.md", "exec"), names)  # noqa: S102 # our own README
+    figure = names["report"].rows[1].average["RR"]
+    assert figure.gain > 0.3
+    said = re.search(r"# (\S+): RR is (\S+) before and (\S+) after", example)
+    assert [float(one) for one in said.groups()] == pytest.approx(
+        [figure.gain, figure.value - figure.gain, figure.value], abs=0.005
+    )
+    assert "n = 3" in capsys.readouterr().out
 
 
 def test_figures_are_those_of_rerank_over_the_same_candidates(make_set):
@@ -222,9 +239,13 @@ def test_nothing_is_scored_before_all_data_are_checked(make_set, tmp_path):
     scorer = Counting()
     bad_run = tmp_path / "bad.trec"
     bad_run.write_text("q1 Q0 nobody 1 1 t\n", encoding="utf-8")
-    good, bad = make_set(), make_set("bad", broken={"qrels/test.tsv": "q1\tzz\t1"})
+    good, bad = make_set(), make_set("bad", broken={"qrels/test.tsv": "q1\tp1\t1\nq1\tzz\t1"})
     with pytest.raises(DataError, match="'zz' is not in the corpus"):
-        evaluate([good, bad], scorers=[scorer])
+        evaluate([good, bad], scorers=[scorer], strict=True)
+    with pytest.raises(DataError, match="judged passage 'zz' is not in the corpus"):
+        evaluate(
+            Task("mine", {"q": "x"}, {"p": "x"}, {"q": {"p": 1, "zz": 1}}), scorers=[scorer], strict=True
+        )
     with pytest.raises(DataError, match="'nobody' is not in the corpus"):
         evaluate(good, retrievers=["bm25", f"run:{bad_run}"], scorers=[scorer])
     with pytest.raises(ValueError, match="unknown to ir-measures"):

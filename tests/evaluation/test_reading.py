@@ -1,3 +1,4 @@
+import gzip
 import json
 import random
 
@@ -6,16 +7,17 @@ import pytest
 from nvrerank.evaluation import DataError, Task, read_set
 
 
-def test_titles_stand_in_front_and_queries_without_anything_relevant_are_left_out(make_set):
+def test_titles_stand_in_front_and_a_query_judged_0_only_is_asked_as_in_beir(make_set):
     corpus = '{"_id": "a", "title": "Cats", "text": "They purr."}\n\n{"_id": 2, "title": "", "text": "x"}\n'
     queries = '\ufeff{"_id": "q", "text": "cats?", "metadata": {}}\n{"_id": "r", "text": "dogs?"}'
     qrels = "query-id\tcorpus-id\tscore\r\nq\ta\t1\r\nq\t2\t0\r\nr\t2\t0\r\n"
     files = {"corpus.jsonl": corpus, "queries.jsonl": queries, "qrels/test.tsv": qrels}
     [task] = read_set(make_set("cats", broken=files))
     assert dict(task.passages) == {"a": "Cats They purr.", "2": "x"}
-    assert dict(task.queries) == {"q": "cats?"}
-    assert task.relevant["q"] == {"a": 1, "2": 0}
-    assert (task.label, task.languages, task.of, task.known) == ("cats", None, 1, {"q", "r"})
+    assert dict(task.queries) == {"q": "cats?", "r": "dogs?"}
+    assert task.relevant == {"q": {"a": 1, "2": 0}, "r": {"2": 0}}
+    assert (task.label, task.languages, task.of, task.known) == ("cats", None, 2, {"q", "r"})
+    assert task.remarks == {}
 
 
 BROKEN = {
@@ -26,28 +28,19 @@ BROKEN = {
     "id with a space": ("corpus.jsonl", '{"_id": "a b", "text": ""}', "'a b' is empty or holds white space"),
     "no text": ("corpus.jsonl", '{"_id": "a"}', "corpus.jsonl:1: 'text' is missing"),
     "text is a number": ("corpus.jsonl", '{"_id": "a", "text": 7}', "'text' is 7, not a string"),
-    "duplicate passage": (
+    "two texts of an id": (
         "corpus.jsonl",
-        '{"_id": "p1", "text": "x"}\n' * 2,
-        "corpus.jsonl:2: the id 'p1' is",
+        '{"_id": "p1", "text": "x"}\n{"_id": "p1", "text": "y"}\n',
+        "corpus.jsonl:2: the id 'p1' is there twice, with different texts",
     ),
-    "duplicate query": (
-        "queries.jsonl",
-        '{"_id": "q1", "text": "x"}\n' * 2,
-        "queries.jsonl:2: the id 'q1' is",
-    ),
-    "blank query": ("queries.jsonl", '{"_id": "q1", "text": " "}', "queries.jsonl:1: query 'q1' is blank"),
+    "only blank queries": ("queries.jsonl", '{"_id": "q1", "text": " "}', "queries.jsonl is empty"),
     "not UTF-8": ("corpus.jsonl", b'{"_id": "a", "text": "x"}\n{"_id": "\xe9"}', "corpus.jsonl:2: not UTF-8"),
     "no passages": ("corpus.jsonl", "\n", "corpus.jsonl is empty"),
     "no queries": ("queries.jsonl", "", "queries.jsonl is empty"),
     "no judgements": ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n", "test.tsv is empty"),
-    "nothing relevant": ("qrels/test.tsv", "q1\tp1\t0\n", "test.tsv is empty: nothing is relevant"),
-    "unknown passage": ("qrels/test.tsv", "q1\tp1\t1\nq1\tzz\t1", "test.tsv:2: the passage 'zz' is not in"),
-    "unknown query": (
-        "qrels/test.tsv",
-        "zz\tp1\t1",
-        "test.tsv:1: the query 'zz' is not in the set's queries",
-    ),
+    "nothing relevant": ("qrels/test.tsv", "q1\tp1\t0\n", "nothing is relevant to any query"),
+    "another corpus": ("qrels/test.tsv", "q1\tzz\t1", "no relevant passage is in the corpus, such as 'zz'"),
+    "other queries": ("qrels/test.tsv", "zz\tp1\t1", "test.tsv is empty: no query of the set is judged"),
     "no number": ("qrels/test.tsv", "q1\tp1\tone", "test.tsv:1: the score 'one' is not a whole number"),
     "half": ("qrels/test.tsv", "q1\tp1\t0.5", "test.tsv:1: the score '0.5' is not a whole number"),
     "a huge number": (
@@ -61,7 +54,11 @@ BROKEN = {
         "a grade is a whole number up to 1,000",
     ),
     "two columns": ("qrels/test.tsv", "q1\tp1", "test.tsv:1: a judgement has three columns"),
-    "judged twice": ("qrels/test.tsv", "q1\tp1\t1\nq1\tp1\t0", "test.tsv:2: query 'q1' and passage 'p1' are"),
+    "five columns": ("qrels/test.tsv", "q1\t0\tp1\t1\tx", "the first line names them: query-id, corpus-id"),
+    "three columns, then four": ("qrels/test.tsv", "q1\tp1\t1\nq1\t0\tp2\t1", "test.tsv:2: a judgement has"),
+    "not a number at all": ("qrels/test.tsv", "q1\tp1\tnan", "the score 'nan' is not a whole number"),
+    "judged twice": ("qrels/test.tsv", "q1\tp1\t1\nq1\tp1\t0", "are there twice, with different scores"),
+    "gzip cut off": ("corpus.jsonl", gzip.compress(b'{"_id": "p1", "text": "x"}')[:-9], "can't be read"),
 }
 
 
@@ -125,6 +122,106 @@ def test_a_pair_of_languages_may_have_judgements_of_its_own(make_set):
     assert judged["toy.de-en"] == ["q1", "q2", "q3"]
 
 
+JUDGED = {"q1": {"p1": 1, "p2": 0}, "q2": {"p3": 2}}
+COLUMNS = {
+    "BEIR": "query-id\tcorpus-id\tscore\nq1\tp1\t1\nq1\tp2\t0\nq2\tp3\t2",
+    "other names": "qid\tdocid\trel\nq1\tp1\t1\nq1\tp2\t0\nq2\tp3\t2",
+    "another order": "corpus-id\tscore\tquery-id\np1\t1\tq1\np2\t0\tq1\np3\t2\tq2",
+    "further columns": "query-id\tcorpus-id\tscore\tby\nq1\tp1\t1\tme\nq1\tp2\t0\tme\nq2\tp3\t2\tyou",
+    "three": "q1\tp1\t1\nq1\tp2\t0\nq2\tp3\t2",
+    "three with spaces": "q1 p1 1\nq1 p2 0\nq2 p3 2",
+    "TREC": "q1 0 p1 1\nq1 0 p2 0\nq2 0 p3 2",
+    "TREC with tabs": "q1\t0\tp1\t1\nq1\t0\tp2\t0\nq2\t0\tp3\t2",
+    "TREC with names": "topic\titer\tdocument\tjudgment\nq1\t0\tp1\t1\nq1\t0\tp2\t0\nq2\t0\tp3\t2",
+    "half numbers": "q1\tp1\t1.0\nq1\tp2\t0.0\nq2\tp3\t2.0",
+    "Windows": "\ufeffquery-id\tcorpus-id\tscore\r\n\r\nq1\tp1\t1\r\nq1\tp2\t0\r\nq2\tp3\t2\r\n",
+}
+
+
+@pytest.mark.parametrize("text", COLUMNS.values(), ids=COLUMNS)
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzipped"])
+def test_judgements_are_read_in_every_layout_that_people_have(make_set, text, packed):
+    data = text.encode()
+    [task] = read_set(make_set(broken={"qrels/test.tsv": gzip.compress(data) if packed else data}))
+    assert task.relevant == JUDGED
+
+
+def test_every_file_may_be_gzipped_in_one_language_or_several(make_set):
+    for languages in (("",), ("en", "de")):
+        folder = make_set(f"set{len(languages)}", languages=languages)
+        plain = read_set(folder)
+        for path in [*folder.glob("*.jsonl"), *folder.glob("qrels/*")]:
+            path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+            path.unlink()
+        assert read_set(folder) == plain
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        ({"_id": 7, "text": "x"}, "x"),
+        ({"id": "7", "text": "x"}, "x"),
+        ({"_id": "7", "title": "T", "text": "x"}, "T x"),
+        ({"_id": "7", "title": None, "text": "x"}, "x"),
+        ({"_id": "7", "title": "T"}, "T"),
+        ({"_id": "7", "title": "T", "text": None}, "T"),
+        ({"_id": "7", "title": "", "text": ""}, ""),
+        ({"_id": "7", "text": None}, ""),
+    ],
+)
+def test_a_passage_may_lack_title_or_text_and_its_id_may_be_a_number(make_set, record, text):
+    lines = json.dumps(record) + '\n{"_id": "p1", "text": "one"}'
+    [task] = read_set(make_set(qrels={"q1": {"p1": 1}}, broken={"corpus.jsonl": lines}))
+    assert task.passages == {"7": text, "p1": "one"}
+
+
+ODD = {
+    "qrels name an absent passage": ("qrels/test.tsv", "q1\tp1\t1\nq1\tzz\t1", {}, "2: the passage 'zz'"),
+    "qrels name an absent query": (
+        "qrels/test.tsv",
+        "zz\tp1\t1\nq1\tp1\t1",
+        {"judgements of queries that are not there, left out": 1},
+        "1: the query 'zz' is not in the set's queries",
+    ),
+    "a judgement twice": (
+        "qrels/test.tsv",
+        "q1\tp1\t1\nq1\tp1\t1\nq1\tp1\t1.0",
+        {"lines that are there twice, read once": 2},
+        "2: query 'q1' and passage 'p1' are there twice",
+    ),
+    "a passage twice": (
+        "corpus.jsonl",
+        '{"_id": "p1", "text": "x"}\n' * 2,
+        {"lines that are there twice, read once": 1},
+        "2: the id 'p1' is there twice",
+    ),
+    "a blank query": (
+        "queries.jsonl",
+        '{"_id": "q1", "text": "x"}\n{"_id": "q9", "text": " "}\n{"_id": "q8", "text": null}',
+        {"blank queries, left out": 2},
+        "2: query 'q9' is blank",
+    ),
+}
+
+
+@pytest.mark.parametrize(("file", "text", "remarks", "message"), ODD.values(), ids=ODD)
+def test_what_is_odd_is_passed_over_and_counted_and_refused_if_that_is_asked_for(
+    make_set, file, text, remarks, message
+):
+    folder = make_set(qrels={"q1": {"p1": 1}}, broken={file: text})
+    [task] = read_set(folder)
+    assert list(task.queries) == ["q1"]
+    assert task.remarks == remarks
+    with pytest.raises(DataError) as caught:
+        read_set(folder, strict=True)
+    assert f"{folder / file}:{message}" in str(caught.value)
+
+
+def test_a_judged_passage_that_is_not_there_stays_among_the_judgements(make_set):
+    [task] = read_set(make_set(broken={"qrels/test.tsv": "q1\tp1\t1\nq1\tzz\t1"}))
+    assert (task.relevant, task.absent) == ({"q1": {"p1": 1, "zz": 1}}, [("q1", "zz")])
+
+
 @pytest.mark.parametrize("head", ["", "query-id\tcorpus-id\tscore\n", "query_id\tdoc_id\trel_grade\n"])
 def test_the_line_that_names_the_columns_may_be_there_or_not(make_set, head):
     """Also where a query's own id begins as that line does."""
@@ -152,13 +249,15 @@ def test_no_language_at_all_is_refused(make_set):
 def test_a_task_made_by_hand_is_checked_too():
     with pytest.raises(DataError, match="mine is empty: no queries"):
         Task("mine", {}, {"p": "x"}, {})
-    with pytest.raises(DataError, match="nothing is relevant to query 'q'"):
+    with pytest.raises(DataError, match="nothing is relevant to any query"):
         Task("mine", {"q": "x"}, {"p": "x"}, {"q": {"p": 0}})
-    with pytest.raises(DataError, match="judged passage 'z' is not in the corpus"):
-        Task("mine", {"q": "x"}, {"p": "x"}, {"q": {"p": 1, "z": 1}})
+    with pytest.raises(DataError, match="query 'r' has no judgement"):
+        Task("mine", {"q": "x", "r": "y"}, {"p": "x"}, {"q": {"p": 1}})
+    with pytest.raises(DataError, match="no relevant passage is in the corpus, such as 'z'"):
+        Task("mine", {"q": "x"}, {"p": "x"}, {"q": {"p": 0, "z": 1}})
 
 
-ODD = {
+IMPOSSIBLE = {
     "no name": ({"name": ""}, "a task needs a name"),
     "an id run files can't hold": (
         {"queries": {"q 1": "x"}, "relevant": {"q 1": {"p": 1}}},
@@ -180,7 +279,7 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize(("changes", "message"), ODD.values(), ids=ODD)
+@pytest.mark.parametrize(("changes", "message"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
 def test_what_could_not_be_scored_measured_or_saved_is_refused_in_a_task(changes, message):
     given = {"name": "mine", "queries": {"q": "x"}, "passages": {"p": "x"}, "relevant": {"q": {"p": 1}}}
     assert Task(**given).label == "mine"

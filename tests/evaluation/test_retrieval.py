@@ -1,5 +1,6 @@
 import json
 import math
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -17,7 +18,9 @@ def task(queries, passages, languages=None):
 
 
 def search(spec, one, tmp_path, top_k=40):
-    found = opened(retriever_spec(spec), [one], top_k=top_k, work=tmp_path, device=None, progress=False)(one)
+    odd = {one.label: Counter()}
+    given = {"top_k": top_k, "work": tmp_path, "device": None, "progress": False, "remarks": odd}
+    found = opened(retriever_spec(spec), [one], **given)(one)
     return {query: list(order.items()) for query, order in found.items()}
 
 

@@ -1,12 +1,13 @@
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from support.evaluation import Counting
 
 from nvrerank.evaluation import Failure, Figure, Report, Row, SetInfo, Task, evaluate
 
-FIGURE = Figure(0.7364, 0.05, 0.021, 0.0799)
+FIGURE = Figure(0.7364, 0.05, 0.021, 0.0799, 30)
 REPORT = Report(
     metrics=("R@5", "nDCG@10"),
     sets=(SetInfo("nq", 100, 3452, 2681468), SetInfo("fi|qa", 648, 648, 57638)),
@@ -60,6 +61,22 @@ def test_sizes_of_samples_are_said():
     )
 
 
+def test_an_interval_of_fewer_than_30_queries_says_so():
+    assert "n = " not in REPORT.to_text()
+    assert "n: fewer" not in REPORT.to_text()
+    few = {"R@5": replace(FIGURE, queries=29)}
+    report = replace(REPORT, rows=(replace(REPORT.rows[1], average=few),))
+    assert "+5.00 (+2.10 to +7.99, n = 29)" in report.to_text()
+    assert "n: fewer than 30 queries, on which such an interval is too narrow" in report.to_markdown()
+
+
+def test_what_is_to_be_known_of_a_set_stands_below_the_table_and_in_the_json():
+    report = replace(REPORT, sets=(replace(REPORT.sets[0], remarks={"odd lines": 1234}), REPORT.sets[1]))
+    assert report.remarks == ["nq: odd lines: 1,234"]
+    assert "\n- nq: odd lines: 1,234\n" in report.to_markdown()
+    assert json.loads(report.to_json())["sets"][0]["remarks"] == {"odd lines": 1234}
+
+
 def test_text_has_its_columns_below_each_other():
     lines = REPORT.to_text().splitlines()[:4]
     assert lines[0].index("average Recall@5") + len("average Recall@5") == lines[1].index("44.67%") + len(
@@ -71,7 +88,13 @@ def test_text_has_its_columns_below_each_other():
 def test_json_holds_everything_as_fractions():
     data = json.loads(REPORT.to_json())
     assert [row["pipeline"] for row in data["rows"]] == ["bm25", "bm25 + m", "bm25 + bad"]
-    assert data["rows"][1]["average"]["R@5"] == {"value": 0.7364, "gain": 0.05, "low": 0.021, "high": 0.0799}
+    assert data["rows"][1]["average"]["R@5"] == {
+        "value": 0.7364,
+        "gain": 0.05,
+        "low": 0.021,
+        "high": 0.0799,
+        "queries": 30,
+    }
     assert data["rows"][2]["failures"] == [{"task": "fi|qa", "query": "q7", "error": "TimeoutError: slow"}]
     assert data["sets"][0]["of"] == 3452
 

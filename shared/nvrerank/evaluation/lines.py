@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from nvrerank.texts import encodable
 
 from .errors import DataError, broken
 
+TWICE = "lines that are there twice, read once"
+
+
+@dataclass(frozen=True, slots=True)
+class Oddities:
+    """Counts by kind what is odd in a file but can be passed over; refuses it where that is asked for."""
+
+    path: Path
+    strict: bool
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def found(self, number: int, kind: str, what: str) -> None:
+        """Takes note of a line.
+
+        Raises:
+            DataError: It is to be refused.
+        """
+        if self.strict:
+            raise broken(self.path, number, what)
+        self.counts[kind] += 1
+
 
 def numbered(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a UTF-8 file that are not blank, with their numbers from 1.
+    """The lines of a UTF-8 file, gzipped or not, that are not blank, with their numbers from 1.
 
     Raises:
         DataError: It can't be read, or a line is not UTF-8.
     """
     try:
-        with path.open("rb") as stream:
+        with _opened(path) as stream:
             for number, raw in enumerate(stream, start=1):
                 line = _decoded(path, number, raw)
                 if line.strip():
                     yield number, line.rstrip("\r\n")
-    except OSError as error:
-        raise DataError(f"{path} can't be read: {error.strerror}") from error
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} can't be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def records(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
@@ -62,20 +88,28 @@ def text_of(
 
 
 def id_of(path: Path, number: int, record: dict[str, object]) -> str:
-    """A record's id: a string that a run file can hold too, or a whole number.
+    """A record's id, `_id` or `id`: a string that a run file can hold too, or a whole number.
 
     Raises:
         DataError: It is missing, empty, or holds white space.
     """
-    value = record.get("_id")
+    key = "id" if "id" in record and "_id" not in record else "_id"
+    value = record.get(key)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    text = text_of(path, number, record, "_id")
+    text = text_of(path, number, record, key)
     if text.split() != [text]:
         raise broken(
             path, number, f"the id {text!r:.60} is empty or holds white space, which run files can't"
         )
     return text
+
+
+def _opened(path: Path) -> BinaryIO:
+    """By what it begins with, not by its name: a file that was downloaded may have lost its ending."""
+    with path.open("rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+    return cast("BinaryIO", gzip.open(path)) if packed else path.open("rb")
 
 
 def _decoded(path: Path, number: int, raw: bytes) -> str:

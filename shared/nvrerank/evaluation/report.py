@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import reduce
+from operator import or_
 
 from .bootstrap import Stratum, stratum
 from .measuring import Values
@@ -23,12 +26,14 @@ class Figure:
         gain: The mean gain over the retriever alone; None: it is the retriever.
         low: Lower end of the gain's 95 % interval.
         high: Its upper end.
+        queries: How many the interval is drawn from; of several sets, those of the smallest.
     """
 
     value: float
     gain: float | None = None
     low: float | None = None
     high: float | None = None
+    queries: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ class SetInfo:
         averaged: Of these, those that the set's figure is the mean of.
         query_languages: Of the pairs.
         passage_languages: Likewise.
+        remarks: What is to be known of it, and how often: judgements that name nothing, the queries' own
+            passages that were dropped.
     """
 
     name: str
@@ -54,6 +61,7 @@ class SetInfo:
     averaged: tuple[str, ...] = ()
     query_languages: tuple[str, ...] = ()
     passage_languages: tuple[str, ...] = ()
+    remarks: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +115,11 @@ class Report:
         """All queries that could not be scored; each once, whatever the number of retrievers."""
         return tuple(dict.fromkeys(one for row in self.rows for one in row.failures))
 
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be known of the sets, a line each."""
+        return [f"{one.name}: {what}: {count:,}" for one in self.sets for what, count in one.remarks.items()]
+
     def to_json(self) -> str:
         """Everything, as one JSON document; values are fractions."""
         rows = [{"pipeline": row.pipeline, **asdict(row)} for row in self.rows]
@@ -125,8 +138,17 @@ class Report:
         return as_markdown(self)
 
 
-def set_infos(tasks: Sequence[Task]) -> tuple[SetInfo, ...]:
-    """What the tasks are, set by set."""
+ABSENT = "judged passages that are not in the corpus, never found, as in BEIR"
+IRRELEVANT = "queries to which nothing is relevant, 0 by each metric, as in BEIR"
+
+
+def set_infos(tasks: Sequence[Task], remarks: Mapping[str, Counter[str]]) -> tuple[SetInfo, ...]:
+    """What the tasks are, set by set.
+
+    Args:
+        tasks: All tasks.
+        remarks: What was remarked of each; of a set in several languages that of the worst pair counts.
+    """
     infos = []
     for name in dict.fromkeys(task.name for task in tasks):
         mine = [task for task in tasks if task.name == name]
@@ -136,10 +158,26 @@ def set_infos(tasks: Sequence[Task]) -> tuple[SetInfo, ...]:
         asked, searched = (tuple(dict.fromkeys(pair[side] for pair in languages)) for side in (0, 1))
         first = mine[0]
         count = len(first.queries)
+        odd = reduce(or_, (remarks[task.label] | _remarks(task) for task in mine))
         infos.append(
-            SetInfo(name, count, first.of or count, len(first.passages), pairs, averaged, asked, searched)
+            SetInfo(
+                name,
+                count,
+                first.of or count,
+                len(first.passages),
+                pairs,
+                averaged,
+                asked,
+                searched,
+                dict(odd),
+            )
         )
     return tuple(infos)
+
+
+def _remarks(task: Task) -> Counter[str]:
+    without = sum(all(grade <= 0 for grade in task.relevant[query].values()) for query in task.queries)
+    return +Counter({ABSENT: len(task.absent), IRRELEVANT: without})
 
 
 def counted(tasks: Sequence[Task]) -> list[Task]:
@@ -210,7 +248,8 @@ def _figure(
         gains = [_gains(values[one.label][metric], base[one.label][metric]) for one in tasks]
         parts.append(stratum(gains, weight=1 / len(sets)))
     low, high = bounds(parts)
-    return Figure(value, value - _mean_of_sets(sets, metric, base), low, high)
+    fewest = min(len(part.gains) for part in parts)
+    return Figure(value, value - _mean_of_sets(sets, metric, base), low, high, fewest)
 
 
 def _mean_of_sets(sets: Sequence[Sequence[Task]], metric: str, values: Mapping[str, Values]) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +23,23 @@ from .task import Task
 Retrieve = Callable[[Task], dict[str, Found]]
 """Finds for each query of a task its candidates, best first."""
 
+DROPPED = "queries whose own passage, by its id, is dropped from the candidates, as in BEIR"
+KEPT = "queries whose own passage, by its id, is kept, for it is judged relevant"
+
 _ENGLISH = (None, "en")
 _LARGE = 10_000  # passages; a smaller corpus is done before a bar could be read
 
 
 def opened(
-    spec: RetrieverSpec, tasks: list[Task], *, top_k: int, work: Path, device: str | None, progress: bool
+    spec: RetrieverSpec,
+    tasks: list[Task],
+    *,
+    top_k: int,
+    work: Path,
+    device: str | None,
+    progress: bool,
+    strict: bool = False,
+    remarks: Mapping[str, Counter[str]],
 ) -> Retrieve:
     """Makes a retriever; run files are read and checked, models looked for.
 
@@ -37,13 +50,15 @@ def opened(
         work: Where vectors are kept.
         device: For an embedding model.
         progress: Whether bars show the texts embedded, or how far BM25 is with a large corpus.
+        strict: Refuse run files that name something unknown.
+        remarks: For each task, gets what was passed over in its run file.
 
     Raises:
-        DataError: A run file is broken or names something unknown.
+        DataError: A run file is broken, or all that it names is unknown.
         MissingExtraError: A package is not installed.
     """
     if spec.kind == "run":
-        runs = _runs(spec, tasks, top_k)
+        runs = _runs(spec, tasks, top_k, strict=strict, remarks=remarks)
         return lambda task: runs[task.label]
     if spec.kind == "embedding":
         embedder = Embedder(spec.value, work, device=device, progress=progress)
@@ -105,7 +120,35 @@ def best(scores: npt.NDArray[np.float32], count: int) -> list[int]:
     return chosen
 
 
-def _runs(spec: RetrieverSpec, tasks: list[Task], top_k: int) -> dict[str, dict[str, Found]]:
+def without_identical(
+    task: Task, found: Mapping[str, Found], top_k: int
+) -> tuple[dict[str, Found], Counter[str]]:
+    """Drops from each query's candidates the passage with the query's own id, as BEIR's evaluation does.
+
+    In ArguAna and Quora the query is itself a passage of the corpus; it would be found first, and is not
+    what is looked for. One that is judged relevant is: ids that are equal by chance, or by pairs.
+
+    Args:
+        task: Whose queries.
+        found: One candidate more than is wanted, where there are so many.
+        top_k: Candidates a query.
+
+    Returns:
+        At most so many candidates a query, and what was done how often.
+    """
+    rest, done = {}, Counter[str]()
+    for query, order in found.items():
+        if own := query in order:
+            own = task.relevant[query].get(query, 0) <= 0
+            done[DROPPED if own else KEPT] += 1
+        chosen = (one for one in order.items() if not own or one[0] != query)
+        rest[query] = dict(islice(chosen, top_k))
+    return rest, done
+
+
+def _runs(
+    spec: RetrieverSpec, tasks: list[Task], top_k: int, *, strict: bool, remarks: Mapping[str, Counter[str]]
+) -> dict[str, dict[str, Found]]:
     if len(tasks) > 1 and "{set}" not in spec.value:
         raise DataError(
             f"{spec.label} is one file for {len(tasks)} sets: write {{set}} where their names differ, "
@@ -113,8 +156,9 @@ def _runs(spec: RetrieverSpec, tasks: list[Task], top_k: int) -> dict[str, dict[
         )
     runs = {}
     for task in tasks:
-        whole = read_run(Path(spec.value.replace("{set}", task.label)), task)
-        runs[task.label] = {query: dict(list(found.items())[:top_k]) for query, found in whole.items()}
+        whole, odd = read_run(Path(spec.value.replace("{set}", task.label)), task, strict=strict)
+        remarks[task.label].update(odd)
+        runs[task.label] = {query: dict(islice(found.items(), top_k)) for query, found in whole.items()}
     return runs
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -12,14 +13,15 @@ from nvrerank.fusion import FusionName, as_fusion
 
 from .bootstrap import interval
 from .digests import slug
+from .errors import DataError
 from .making import Named, Scorers, named_scorers
 from .measuring import measured
 from .measuring import metrics as read_metrics
 from .reading import read_set
 from .report import Report, set_infos
-from .retrieval import Retrieve, opened
+from .retrieval import Retrieve, opened, without_identical
 from .rows import baselines, pipelines, rows
-from .runs import Candidates
+from .runs import Candidates, Found
 from .scoring import scored
 from .specs import RetrieverSpec, retriever_spec
 from .task import Task
@@ -38,6 +40,8 @@ def evaluate(
     query_languages: Sequence[str] | None = None,
     passage_languages: Sequence[str] | None = None,
     limit_queries: int | None = None,
+    ignore_identical_ids: bool = True,
+    strict: bool = False,
     seed: int = 0,
     resamples: int = 10_000,
     device: str | None = None,
@@ -68,6 +72,10 @@ def evaluate(
         query_languages: Of sets in several languages; None: all.
         passage_languages: Likewise.
         limit_queries: Take so many queries of each set, by chance; None: all.
+        ignore_identical_ids: Drop from a query's candidates the passage with the query's own id, as BEIR
+            does, unless it is judged relevant: in ArguAna and Quora it is the query itself.
+        strict: Refuse judgements and run files that name something that is not there, and the like; else
+            this is passed over and counted in the report's remarks.
         seed: Of this sample and of the intervals.
         resamples: Draws of the bootstrap.
         device: Of models that are loaded here.
@@ -99,6 +107,7 @@ def evaluate(
         passage_languages=passage_languages,
         limit_queries=limit_queries,
         seed=seed,
+        strict=strict,
     )
     with ExitStack() as stack:
         named = named_scorers(scorers, device=device, max_length=max_length)
@@ -109,14 +118,30 @@ def evaluate(
         _refuse_shared(pipelines(retrievers, [one.label for one in named], fuse))
         kept = None if out is None else _folder(out)
         work = kept or Path(stack.enter_context(TemporaryDirectory()))
-        find = partial(opened, tasks=tasks, top_k=top_k, work=work, device=device, progress=progress)
+        for task in tasks if strict else ():
+            _refuse_absent(task)
+        remarks = {task.label: Counter(task.remarks) for task in tasks}
+        find = partial(
+            opened,
+            tasks=tasks,
+            top_k=top_k + ignore_identical_ids,  # one is dropped
+            work=work,
+            device=device,
+            progress=progress,
+            strict=strict,
+            remarks=remarks,
+        )
         found = _found(retrievers, tasks, find)
+        if ignore_identical_ids:
+            found = _without_identical(tasks, found, top_k, remarks)
         measure = partial(measured, wanted=wanted)
         before = baselines(tasks, found, measure)
         answers = scored(tasks, found, named, kept, progress=progress)
         bounds = partial(interval, resamples=resamples, seed=seed)
         lines = rows(tasks, found, before, answers, measure=measure, bounds=bounds, kept=kept, fuse=fuse)
-        report = Report(tuple(map(str, wanted)), set_infos(tasks), tuple(lines), top_k, resamples, seed)
+        report = Report(
+            tuple(map(str, wanted)), set_infos(tasks, remarks), tuple(lines), top_k, resamples, seed
+        )
         if kept is not None:
             (kept / "report.json").write_text(report.to_json() + "\n", encoding="utf-8")
             (kept / "report.md").write_text(report.to_markdown() + "\n", encoding="utf-8")
@@ -155,6 +180,24 @@ def _found(
     _refuse_twice("retriever", [spec.label for spec in specs])
     searches = {spec.label: find(spec) for spec in specs}
     return {label: {task.label: search(task) for task in tasks} for label, search in searches.items()}
+
+
+def _without_identical(
+    tasks: Sequence[Task], found: Candidates, top_k: int, remarks: dict[str, Counter[str]]
+) -> Candidates:
+    """Without the queries themselves; how many there were is remarked, by the retriever that found most."""
+    rest: dict[str, dict[str, Mapping[str, Found]]] = {}
+    for label, runs in found.items():
+        for task in tasks:
+            rest.setdefault(label, {})[task.label], done = without_identical(task, runs[task.label], top_k)
+            remarks[task.label] |= done
+    return rest
+
+
+def _refuse_absent(task: Task) -> None:
+    """As reading a folder does, for a task that was made otherwise."""
+    if absent := task.absent:
+        raise DataError(f"{task.label}: the judged passage {absent[0][1]!r} is not in the corpus")
 
 
 def _refuse_twice(kind: str, labels: Sequence[str]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from .errors import broken
-from .lines import numbered
+from .lines import TWICE, Oddities, numbered
 from .task import Task
 
 Found = dict[str, float]
@@ -22,37 +23,50 @@ Order = Mapping[str, float | None]
 """A query's passages, best first, with their scores; None: not scored."""
 
 
-def read_run(path: Path, task: Task) -> dict[str, Found]:
+def read_run(path: Path, task: Task, *, strict: bool = False) -> tuple[dict[str, Found], Counter[str]]:
     """Reads what another retriever found.
 
     Args:
         path: The run file.
         task: What it belongs to; queries that are not asked are left out.
+        strict: Refuse ids that are not there, and lines that are there twice.
 
     Returns:
         For each query of the task its passages, by score, then by the file's own rank; a query that the
-        file does not have found nothing.
+        file does not have found nothing. And what was passed over, and how often.
 
     Raises:
-        DataError: A line is broken, an id is unknown or a pair there twice.
+        DataError: A line is broken, two contradict each other, or nothing in it is known.
     """
-    rows: dict[str, list[tuple[float, int, str]]] = {query: [] for query in task.queries}
-    seen: set[tuple[str, str]] = set()
+    rows: dict[str, dict[str, tuple[float, float]]] = {query: {} for query in task.queries}
     known = task.known or task.queries.keys()
+    odd, seen, absent = Oddities(path, strict), False, ""
     for number, line in numbered(path):
-        query, passage, rank, score = _columns(path, number, line)
-        if query not in known:
-            raise broken(path, number, f"the query {query!r} is not in {task.label}")
-        if passage not in task.passages:
-            raise broken(path, number, f"the passage {passage!r} is not in the corpus of {task.label}")
-        if (query, passage) in seen:
-            raise broken(path, number, f"query {query!r} and passage {passage!r} are there twice")
-        seen.add((query, passage))
-        if query in rows:
-            rows[query].append((-score, rank, passage))
+        query, passage, place = _columns(path, number, line)
+        if query not in known or passage not in task.passages:
+            where = f"query {query!r}" if query not in known else f"passage {passage!r}"
+            absent = f"the {where} is not in {'the corpus of ' if query in known else ''}{task.label}"
+            odd.found(number, f"rows of {path.name} whose query or passage is not there, left out", absent)
+            continue
+        seen = True
+        mine = rows.get(query, {})
+        if passage in mine:
+            twice = f"query {query!r} and passage {passage!r} are there twice"
+            if mine[passage] != place:
+                raise broken(path, number, f"{twice}, with different scores or ranks")
+            odd.found(number, TWICE, twice)
+        mine[passage] = place
     if not seen:
-        raise broken(path, 1, "the run is empty")
-    return {query: {passage: -score for score, _, passage in sorted(found)} for query, found in rows.items()}
+        raise broken(path, 1, absent or "the run is empty")
+    found = {}
+    for query, mine in rows.items():
+        order = sorted((place, passage) for passage, place in mine.items())
+        ranks = [rank for (_, rank), _ in order]
+        odd.counts[f"queries that {path.name} ranks otherwise than by score, read by score"] += (
+            ranks != sorted(ranks)
+        )
+        found[query] = {passage: -score for (score, _), passage in order}
+    return found, +odd.counts
 
 
 def write_run(path: Path, orders: Mapping[str, Order], tag: str) -> None:
@@ -77,18 +91,19 @@ def write_run(path: Path, orders: Mapping[str, Order], tag: str) -> None:
     part.replace(path)
 
 
-def _columns(path: Path, number: int, line: str) -> tuple[str, str, int, float]:
-    columns = line.split()
-    if len(columns) != 6:  # noqa: PLR2004
+def _columns(path: Path, number: int, line: str) -> tuple[str, str, tuple[float, float]]:
+    """Query, passage, and what they are sorted by."""
+    columns = line.split(maxsplit=5)  # the tag may hold spaces, or be missing
+    if len(columns) < 5:  # noqa: PLR2004
         raise broken(path, number, "a line of a run has six columns: query, Q0, passage, rank, score, tag")
-    query, _, passage, rank, score, _ = columns
+    query, _, passage, rank, score = columns[:5]
     try:
-        value, place = float(score), int(rank)
+        value, place = float(score), float(rank)
     except ValueError as error:
         raise broken(path, number, f"rank {rank!r} or score {score!r} is not a number") from error
     if not math.isfinite(value):
         raise broken(path, number, f"the score {score!r} is not a finite number")
-    return query, passage, place, value
+    return query, passage, (-value, place)
 
 
 def _falling(scores: list[float | None]) -> list[float]:

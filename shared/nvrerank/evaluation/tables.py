@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from .report import Figure, Report, Row, SetInfo
 
 _FAILED = "failed"
+TINY = 30
+"""Queries below which a percentile interval misses what it should hold clearly more often than it says."""
 
 
 def as_markdown(report: Report) -> str:
@@ -60,7 +62,12 @@ def _value(figure: Figure | None) -> str:
 def _gain(figure: Figure | None) -> str:
     if figure is None or figure.gain is None or figure.low is None or figure.high is None:
         return ""
-    return f"{100 * figure.gain:+.2f} ({100 * figure.low:+.2f} to {100 * figure.high:+.2f})"
+    few = f", n = {figure.queries}" if _is_tiny(figure) else ""
+    return f"{100 * figure.gain:+.2f} ({100 * figure.low:+.2f} to {100 * figure.high:+.2f}{few})"
+
+
+def _is_tiny(figure: Figure) -> bool:
+    return figure.queries is not None and figure.queries < TINY
 
 
 def _matrices(report: Report) -> list[tuple[str, list[list[str]]]]:
@@ -92,9 +99,18 @@ def _matrix(one: SetInfo, values: dict[str, float]) -> list[list[str]]:
 
 def _notes(report: Report) -> list[str]:
     """What was measured on, what an average is, and what failed."""
-    lines = [_described(one) for one in report.sets]
+    lines = [*map(_described, report.sets), *report.remarks]
     gains = f"; gains in points, with paired bootstrap intervals ({report.resamples:,} draws)"
     lines.append(f"the first {report.top_k} of each retriever{gains if _has_gains(report) else ''}")
+    if any(
+        _is_tiny(one)
+        for row in report.rows
+        for of in (row.average, *row.sets.values())
+        for one in of.values()
+    ):
+        lines.append(
+            f"n: fewer than {TINY} queries, on which such an interval is too narrow: a hint, no proof"
+        )
     for failure in report.failures:
         where = "" if failure.query is None else f", query {failure.query}"
         lines.append(f"(!) {failure.task}{where}: {failure.error}")
