@@ -181,7 +181,7 @@ def test_a_folder_of_results_that_cannot_be_written_is_one_line(run, data, tmp_p
 
 
 def test_tokens_beyond_the_model_are_a_bad_option(run, data):
-    result = run(data, "--scorer", "embedded", "--max-length", 513)
+    result = run(data, "--scorer", "bundled", "--max-length", 513)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "max_length 513 is more than the 512 tokens" in result.stderr
 

@@ -1,6 +1,5 @@
 import json
 import math
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -8,8 +7,7 @@ import pytest
 from nvrerank.errors import ModelLoadError
 from nvrerank.evaluation import Task
 from nvrerank.evaluation.embedding import Embedder
-from nvrerank.evaluation.retrieval import best, by_vectors, opened
-from nvrerank.evaluation.specs import retriever_spec
+from nvrerank.evaluation.retrieval import best, by_vectors, candidates, retriever_spec
 
 
 def task(queries, passages, languages=None):
@@ -18,10 +16,8 @@ def task(queries, passages, languages=None):
 
 
 def search(spec, one, tmp_path, top_k=40):
-    odd = {one.label: Counter()}
-    given = {"top_k": top_k, "work": tmp_path, "device": None, "progress": False, "remarks": odd}
-    found = opened(retriever_spec(spec), [one], **given)(one)
-    return {query: list(order.items()) for query, order in found.items()}
+    found, _ = candidates([retriever_spec(spec)], [one], top_k=top_k, work=tmp_path)
+    return {query: list(order.items()) for query, order in found[spec][one.label].items()}
 
 
 def test_the_best_are_those_of_a_stable_sort_also_where_the_cut_goes_through_equal_ones():

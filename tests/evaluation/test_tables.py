@@ -5,28 +5,35 @@ from dataclasses import replace
 import pytest
 from support.evaluation import Counting
 
-from nvrerank.evaluation import Failure, Figure, Report, Row, SetInfo, Task, evaluate
+from nvrerank.evaluation import FailedQuery, Figure, PipelineRow, Report, SetInfo, Task, evaluate
 
 FIGURE = Figure(0.7364, 0.05, 0.021, 0.0799, 30)
 REPORT = Report(
     metrics=("R@5", "nDCG@10"),
     sets=(SetInfo("nq", 100, 3452, 2681468), SetInfo("fi|qa", 648, 648, 57638)),
     rows=(
-        Row(
+        PipelineRow(
             "bm25",
             None,
             {"R@5": Figure(0.4467), "nDCG@10": Figure(0.4)},
             {"nq": {"R@5": Figure(0.5)}, "fi|qa": {"R@5": Figure(0.1)}},
             {},
         ),
-        Row(
+        PipelineRow(
             "bm25",
             "m",
             {"R@5": FIGURE, "nDCG@10": FIGURE},
             {"nq": {"R@5": FIGURE}, "fi|qa": {"R@5": FIGURE}},
             {},
         ),
-        Row("bm25", "bad", {}, {"nq": {"R@5": FIGURE}}, {}, (Failure("fi|qa", "q7", "TimeoutError: slow"),)),
+        PipelineRow(
+            "bm25",
+            "bad",
+            {},
+            {"nq": {"R@5": FIGURE}},
+            {},
+            (FailedQuery("fi|qa", "q7", "TimeoutError: slow"),),
+        ),
     ),
     top_k=40,
     resamples=10_000,

@@ -28,7 +28,7 @@ def evaluate(
     scorer: Annotated[
         list[str],
         typer.Option(
-            help="embedded, local:FOLDER_OR_NAME[@REVISION], hosted:MODEL[@URL] or hosted:URL; repeatable."
+            help="bundled, local:FOLDER_OR_NAME[@REVISION], hosted:MODEL[@URL] or hosted:URL; repeatable."
         ),
     ] = [],  # noqa: B006
     fuse: Annotated[

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .report import Figure, Report, Row, SetInfo
+from .metrics import TINY
+from .report import Figure, PipelineRow, Report, SetInfo
 
 _FAILED = "failed"
-TINY = 30
-"""Queries below which a percentile interval misses what it should hold clearly more often than it says."""
 
 
 def as_markdown(report: Report) -> str:
@@ -39,7 +38,7 @@ def _table(report: Report) -> list[list[str]]:
     return [head, *(_line(row, report, several=several) for row in report.rows)]
 
 
-def _line(row: Row, report: Report, *, several: bool) -> list[str]:
+def _line(row: PipelineRow, report: Report, *, several: bool) -> list[str]:
     first, *others = report.metrics
     of_sets = [_value(row.sets.get(one.name, {}).get(first)) for one in report.sets]
     line = [row.pipeline + (" (!)" if row.failures else "")]

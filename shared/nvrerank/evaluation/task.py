@@ -8,7 +8,10 @@ from typing import Any
 
 from nvrerank.texts import is_blank
 
-from .errors import DataError
+
+class DataError(ValueError):
+    """A data set or a run file can't be used as it is; the message names file and line."""
+
 
 MOST_GRADE = 1000
 """The highest grade: who computes metrics keeps a place for each up to it."""

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from nvrerank.evaluation import DataError, Task
-from nvrerank.evaluation.store import ScoreStore
+from nvrerank.evaluation.score_cache import ScoreCache
 
 PASSAGES = {"a": "one", "b": "two"}
 QUERIES = {"q1": "what?", "q2": "who?"}
@@ -14,7 +14,7 @@ def task(queries=QUERIES, passages=PASSAGES):
 
 
 def store(folder, identity="m", **changes):
-    return ScoreStore(folder, task(**changes), "local:some/model", {"made": identity})
+    return ScoreCache(folder, task(**changes), "local:some/model", {"made": identity})
 
 
 def filled(folder):

@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import nvrerank
 from nvrerank.scorer import Scorer
 
-from .digests import of_model
-from .specs import ScorerSpec, scorer_spec
+from .score_cache import fingerprint_of_model
 
 Scorers = str | Scorer | Iterable[str | Scorer] | Mapping[str, Scorer]
 
 
+_FORMS = "bundled, local:FOLDER_OR_NAME, local:NAME@REVISION, hosted:MODEL, hosted:MODEL@URL or hosted:URL"
+_HOSTED = re.compile(r"(?P<model>[^@\s]*?)@?(?P<url>https?://\S+)?")
+
+
 @dataclass(frozen=True, slots=True)
-class Named:
+class ScorerSpec:
+    """What scores.
+
+    Attributes:
+        label: As it was given.
+        kind: On this machine or behind an API.
+        model: Folder, hub name or hosted model; None: the bundled model, or the server's own.
+        revision: Branch, tag or commit on the hub.
+        base_url: The API's address.
+    """
+
+    label: str
+    kind: Literal["local", "hosted"]
+    model: str | None = None
+    revision: str | None = None
+    base_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NamedScorer:
     """A scorer, what a table calls it, and what kept scores are known by.
 
     Attributes:
@@ -34,7 +58,7 @@ class Named:
     load: Callable[[], object] | None = None
 
 
-def named_scorers(scorers: Scorers, *, device: str | None, max_length: int | None) -> list[Named]:
+def named_scorers(scorers: Scorers, *, device: str | None, max_length: int | None) -> list[NamedScorer]:
     """Makes the scorers that were asked for; no weights are loaded and no connection is opened.
 
     Args:
@@ -49,12 +73,12 @@ def named_scorers(scorers: Scorers, *, device: str | None, max_length: int | Non
     if isinstance(scorers, str | Scorer):
         scorers = [scorers]
     pairs = scorers.items() if isinstance(scorers, Mapping) else ((None, one) for one in scorers)
-    named: list[Named] = []
+    named: list[NamedScorer] = []
     for label, one in pairs:
         if isinstance(one, str):
             named.append(_made(scorer_spec(one), device, max_length))
         elif isinstance(one, Scorer):
-            named.append(Named(label or one.name, one, _identity(label, one)))
+            named.append(NamedScorer(label or one.name, one, _identity(label, one)))
         else:
             raise TypeError(f"a scorer is a string or a Scorer, not {type(one).__name__}")
     labels = [one.label for one in named]
@@ -63,12 +87,12 @@ def named_scorers(scorers: Scorers, *, device: str | None, max_length: int | Non
     return named
 
 
-def _made(spec: ScorerSpec, device: str | None, max_length: int | None) -> Named:
+def _made(spec: ScorerSpec, device: str | None, max_length: int | None) -> NamedScorer:
     if spec.kind == "hosted":
         from nvrerank.hosted import HostedScorer
 
         hosted = HostedScorer(spec.model, base_url=spec.base_url)
-        return Named(spec.label, hosted, {"made": repr(hosted)}, ours=True)
+        return NamedScorer(spec.label, hosted, {"made": repr(hosted)}, ours=True)
     from nvrerank.local import LocalScorer
 
     local = LocalScorer(spec.model, revision=spec.revision, device=device, max_length=max_length)
@@ -77,10 +101,10 @@ def _made(spec: ScorerSpec, device: str | None, max_length: int | None) -> Named
         "made": repr(local),
         "revision": spec.revision,
         "max_length": max_length,
-        "files": of_model(folder),
+        "files": fingerprint_of_model(folder),
         "nvrerank": nvrerank.__version__,
     }
-    return Named(spec.label, local, identity, ours=True, load=local.load)
+    return NamedScorer(spec.label, local, identity, ours=True, load=local.load)
 
 
 def _identity(label: str | None, scorer: Scorer) -> dict[str, object]:
@@ -96,7 +120,7 @@ def _identity(label: str | None, scorer: Scorer) -> dict[str, object]:
     folder = _folder(scorer)
     if folder is None:
         return known
-    return {**known, "files": of_model(folder), "nvrerank": nvrerank.__version__}
+    return {**known, "files": fingerprint_of_model(folder), "nvrerank": nvrerank.__version__}
 
 
 def _folder(scorer: Scorer) -> Path | None:
@@ -106,3 +130,22 @@ def _folder(scorer: Scorer) -> Path | None:
         return _folder(inner)
     folder = getattr(scorer, "folder", None)
     return folder if isinstance(folder, Path) else None
+
+
+def scorer_spec(text: str) -> ScorerSpec:
+    """Reads `bundled` (once `embedded`), `local:NAME[@REVISION]`, `hosted:MODEL[@URL]` or `hosted:URL`.
+
+    Raises:
+        ValueError: It is none of these.
+    """
+    kind, _, value = text.partition(":")
+    if text in ("bundled", "embedded"):
+        return ScorerSpec(text, "local")
+    if kind == "local" and value.strip():
+        name, at, revision = value.rpartition("@")
+        if at and name and "/" not in revision:
+            return ScorerSpec(text, "local", name, revision)
+        return ScorerSpec(text, "local", value)
+    if kind == "hosted" and (match := _HOSTED.fullmatch(value)) and any(match.groups()):
+        return ScorerSpec(text, "hosted", match["model"] or None, base_url=match["url"])
+    raise ValueError(f"{text!r}: a scorer is {_FORMS}")

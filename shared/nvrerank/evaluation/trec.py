@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from .errors import broken
-from .lines import TWICE, Oddities, numbered
+from .beir import REPEATED, DataFile
 from .task import Task
 
 Found = dict[str, float]
@@ -22,54 +20,55 @@ Candidates = Mapping[str, Mapping[str, Mapping[str, Found]]]
 Order = Mapping[str, float | None]
 """A query's passages, best first, with their scores; None: not scored."""
 
+Orders = Mapping[str, Order]
+"""By query."""
 
-def read_run(path: Path, task: Task, *, strict: bool = False) -> tuple[dict[str, Found], Counter[str]]:
+
+def read_run(file: DataFile, task: Task) -> dict[str, Found]:
     """Reads what another retriever found.
 
     Args:
-        path: The run file.
+        file: The run file; gets remarks on what was passed over.
         task: What it belongs to; queries that are not asked are left out.
-        strict: Refuse ids that are not there, and lines that are there twice.
 
     Returns:
         For each query of the task its passages, by score, then by the file's own rank; a query that the
-        file does not have found nothing. And what was passed over, and how often.
+        file does not have found nothing.
 
     Raises:
         DataError: A line is broken, two contradict each other, or nothing in it is known.
     """
     rows: dict[str, dict[str, tuple[float, float]]] = {query: {} for query in task.queries}
     known = task.known or task.queries.keys()
-    odd, seen, absent = Oddities(path, strict), False, ""
-    for number, line in numbered(path):
-        query, passage, place = _columns(path, number, line)
+    name, seen, absent = file.path.name, False, ""
+    for number, line in file.lines():
+        query, passage, place = _columns(file, number, line)
         if query not in known or passage not in task.passages:
             where = f"query {query!r}" if query not in known else f"passage {passage!r}"
             absent = f"the {where} is not in {'the corpus of ' if query in known else ''}{task.label}"
-            odd.found(number, f"rows of {path.name} whose query or passage is not there, left out", absent)
+            file.odd(number, f"rows of {name} whose query or passage is not there, left out", absent)
             continue
         seen = True
         mine = rows.get(query, {})
         if passage in mine:
             twice = f"query {query!r} and passage {passage!r} are there twice"
             if mine[passage] != place:
-                raise broken(path, number, f"{twice}, with different scores or ranks")
-            odd.found(number, TWICE, twice)
+                raise file.broken(number, f"{twice}, with different scores or ranks")
+            file.odd(number, REPEATED, twice)
         mine[passage] = place
     if not seen:
-        raise broken(path, 1, absent or "the run is empty")
+        raise file.broken(1, absent or "the run is empty")
     found = {}
     for query, mine in rows.items():
         order = sorted((place, passage) for passage, place in mine.items())
         ranks = [rank for (_, rank), _ in order]
-        odd.counts[f"queries that {path.name} ranks otherwise than by score, read by score"] += (
-            ranks != sorted(ranks)
-        )
+        if ranks != sorted(ranks):
+            file.remarks[f"queries that {name} ranks otherwise than by score, read by score"] += 1
         found[query] = {passage: -score for (score, _), passage in order}
-    return found, +odd.counts
+    return found
 
 
-def write_run(path: Path, orders: Mapping[str, Order], tag: str) -> None:
+def write_run(path: Path, orders: Orders, tag: str) -> None:
     """Saves orders as a run file that every tool sorts as they are.
 
     Tools sort by the score in single precision and each breaks ties in its own way; so a score that is
@@ -91,18 +90,18 @@ def write_run(path: Path, orders: Mapping[str, Order], tag: str) -> None:
     part.replace(path)
 
 
-def _columns(path: Path, number: int, line: str) -> tuple[str, str, tuple[float, float]]:
+def _columns(file: DataFile, number: int, line: str) -> tuple[str, str, tuple[float, float]]:
     """Query, passage, and what they are sorted by."""
     columns = line.split(maxsplit=5)  # the tag may hold spaces, or be missing
     if len(columns) < 5:  # noqa: PLR2004
-        raise broken(path, number, "a line of a run has six columns: query, Q0, passage, rank, score, tag")
+        raise file.broken(number, "a line of a run has six columns: query, Q0, passage, rank, score, tag")
     query, _, passage, rank, score = columns[:5]
     try:
         value, place = float(score), float(rank)
     except ValueError as error:
-        raise broken(path, number, f"rank {rank!r} or score {score!r} is not a number") from error
+        raise file.broken(number, f"rank {rank!r} or score {score!r} is not a number") from error
     if not math.isfinite(value):
-        raise broken(path, number, f"the score {score!r} is not a finite number")
+        raise file.broken(number, f"the score {score!r} is not a finite number")
     return query, passage, (-value, place)
 
 

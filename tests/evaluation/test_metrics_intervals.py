@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from nvrerank.evaluation.bootstrap import Stratum, interval, stratum
+from nvrerank.evaluation.metrics import Stratum, interval, stratum
 
 
 def gains(count=400, mean=0.05, seed=0):

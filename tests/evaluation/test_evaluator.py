@@ -223,7 +223,7 @@ def test_a_score_that_cannot_be_kept_is_no_failure_of_the_scorer(make_set, tmp_p
 
 def test_more_tokens_than_the_model_reads_are_refused_at_once(make_set):
     with pytest.raises(ValueError, match="max_length 513 is more than the 512 tokens"):
-        evaluate(make_set(), scorers=["embedded"], max_length=513)
+        evaluate(make_set(), scorers=["bundled"], max_length=513)
 
 
 def test_what_every_query_would_meet_ends_it_at_once(make_set):

@@ -7,7 +7,7 @@ from support.evaluation import Counting
 
 import nvrerank
 from nvrerank.evaluation import Task, evaluate
-from nvrerank.evaluation.making import Named, named_scorers
+from nvrerank.evaluation.scorers import NamedScorer, named_scorers
 from nvrerank.evaluation.scoring import scored
 
 TASK = Task("mine", {"q": "cat"}, {"a": "dog", "b": "cat"}, {"q": {"b": 1}})
@@ -28,8 +28,8 @@ def test_a_local_folder_is_known_by_what_is_in_it(tmp_path):
 
 
 def test_what_changes_a_score_changes_what_scores_are_kept_under():
-    assert identity(["embedded"], max_length=100) != identity(["embedded"])
-    assert identity(["embedded"], device="cpu") == identity(["embedded"], device="cpu")
+    assert identity(["bundled"], max_length=100) != identity(["bundled"])
+    assert identity(["bundled"], device="cpu") == identity(["bundled"], device="cpu")
 
 
 def test_an_address_and_a_model_of_a_server_are_part_of_it():
@@ -80,7 +80,7 @@ def test_a_model_that_cannot_be_read_is_refused_before_another_has_scored(tmp_pa
 
 def test_a_model_is_loaded_only_where_a_score_is_missing(tmp_path):
     loaded: list[str] = []
-    model = Named("m", Counting(), {"made": "m"}, load=lambda: loaded.append("m"))
+    model = NamedScorer("m", Counting(), {"made": "m"}, load=lambda: loaded.append("m"))
     found = {"bm25": {"mine": {"q": {"b": 1.0}}}}
     first = scored([TASK], found, [model], tmp_path, progress=False)
     assert loaded == ["m"]

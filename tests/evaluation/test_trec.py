@@ -2,8 +2,9 @@ import ir_measures
 import pytest
 
 from nvrerank.evaluation import DataError, Task
-from nvrerank.evaluation.measuring import measured, metrics
-from nvrerank.evaluation.runs import read_run, write_run
+from nvrerank.evaluation.beir import DataFile
+from nvrerank.evaluation.metrics import measured, metrics
+from nvrerank.evaluation.trec import read_run, write_run
 
 ABSENT = "rows of some.trec whose query or passage is not there, left out"
 TASK = Task(
@@ -25,8 +26,8 @@ def test_passages_come_by_score_and_equal_ones_by_the_files_rank(tmp_path):
     path = run_of(
         tmp_path, "q1 Q0 a 3 1.5 t\nq1 Q0 b 2 1.5 t\nq1 Q0 c 1 -2e1 t\nq1\tQ0\td\t9\t7\tt\n\nq3 Q0 a 1 1 t\n"
     )
-    found, odd = read_run(path, TASK)
-    assert odd == {"queries that some.trec ranks otherwise than by score, read by score": 1}
+    found = read_run(file := DataFile(path), TASK)
+    assert file.remarks == {"queries that some.trec ranks otherwise than by score, read by score": 1}
     assert {query: list(one.items()) for query, one in found.items()} == {
         "q1": [("d", 7.0), ("b", 1.5), ("a", 1.5), ("c", -20.0)],
         "q2": [],
@@ -52,7 +53,7 @@ def test_passages_come_by_score_and_equal_ones_by_the_files_rank(tmp_path):
 )
 def test_a_broken_line_or_unknown_id_is_named_by_its_number(tmp_path, text, message):
     with pytest.raises(DataError) as caught:
-        read_run(run_of(tmp_path, text), TASK)
+        read_run(DataFile(run_of(tmp_path, text)), TASK)
     assert message in str(caught.value)
 
 
@@ -72,9 +73,10 @@ def test_a_line_that_can_be_passed_over_is_counted_and_refused_if_that_is_asked_
     tmp_path, text, what, message
 ):
     path = run_of(tmp_path, text)
-    assert read_run(path, TASK) == ({"q1": {"a": 1.0}, "q2": {}}, {what: 1})
+    assert read_run(file := DataFile(path), TASK) == {"q1": {"a": 1.0}, "q2": {}}
+    assert file.remarks == {what: 1}
     with pytest.raises(DataError) as caught:
-        read_run(path, TASK, strict=True)
+        read_run(DataFile(path, strict=True), TASK)
     assert message in str(caught.value)
 
 
@@ -82,19 +84,19 @@ def test_a_line_that_can_be_passed_over_is_counted_and_refused_if_that_is_asked_
     "text", ["q1 Q0 a 1 2.5", "q1 Q0 a 1.0 2.5 my tag", "\ufeffq1\tQ0\ta\t1\t2.5\tt\r\n\r\n"]
 )
 def test_a_run_may_lack_its_tag_or_have_one_of_words_and_come_from_anywhere(tmp_path, text):
-    assert read_run(run_of(tmp_path, text), TASK)[0]["q1"] == {"a": 2.5}
+    assert read_run(DataFile(run_of(tmp_path, text)), TASK)["q1"] == {"a": 2.5}
 
 
 def test_a_missing_run_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"none\.trec can't be read"):
-        read_run(tmp_path / "none.trec", TASK)
+        read_run(DataFile(tmp_path / "none.trec"), TASK)
 
 
 def test_a_saved_run_says_the_same_to_other_tools_also_where_scores_are_equal(tmp_path):
     orders = {"q1": {"d": 1.0, "a": 1.0, "c": 1.0 - 1e-12, "b": None}, "q2": {"c": None, "b": None}}
     path = tmp_path / "runs" / "toy.trec"
     write_run(path, orders, "a tag")
-    again, _ = read_run(path, TASK)
+    again = read_run(DataFile(path), TASK)
     assert [list(order) for order in again.values()] == [list(order) for order in orders.values()]
     wanted = metrics("RR,P@1,nDCG@10")
     qrels = {query: dict(grades) for query, grades in TASK.relevant.items()}
@@ -102,7 +104,7 @@ def test_a_saved_run_says_the_same_to_other_tools_also_where_scores_are_equal(tm
         (str(one.measure), one.query_id): one.value
         for one in ir_measures.iter_calc(list(wanted), qrels, list(ir_measures.read_trec_run(str(path))))
     }
-    ours = measured(TASK, orders, wanted)
+    ours = measured(TASK.relevant, orders, wanted)
     assert theirs == {
         (name, query): value for name, values in ours.items() for query, value in values.items()
     }
@@ -113,7 +115,7 @@ def test_a_saved_run_says_the_same_to_other_tools_also_where_scores_are_equal(tm
 def test_a_run_of_scores_beyond_single_precision_can_be_read_back(tmp_path, scores):
     orders = {"q1": dict(zip("cab", scores, strict=True))}
     write_run(tmp_path / "toy.trec", orders, "t")
-    assert list(read_run(tmp_path / "toy.trec", TASK)[0]["q1"]) == ["c", "a", "b"]
+    assert list(read_run(DataFile(tmp_path / "toy.trec"), TASK)["q1"]) == ["c", "a", "b"]
 
 
 def test_scores_as_they_were_would_not_say_in_which_order_equal_ones_stood():

@@ -1,6 +1,7 @@
 import pytest
 
-from nvrerank.evaluation.specs import RetrieverSpec, ScorerSpec, retriever_spec, scorer_spec
+from nvrerank.evaluation.retrieval import RetrieverSpec, retriever_spec
+from nvrerank.evaluation.scorers import ScorerSpec, scorer_spec
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,7 @@ def test_a_retriever_is_read(text, kind, value):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("bundled", ("local", None, None, None)),
         ("embedded", ("local", None, None, None)),
         ("local:/models/mine", ("local", "/models/mine", None, None)),
         ("local:./a@b/c", ("local", "./a@b/c", None, None)),
@@ -40,8 +42,8 @@ def test_an_unknown_retriever_is_refused_with_what_there_is(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "none", "embedded:x", "local:", "hosted:", "hosted:m@nowhere", "hosted:a b"]
+    "text", ["", "none", "bundled:x", "local:", "hosted:", "hosted:m@nowhere", "hosted:a b"]
 )
 def test_an_unknown_scorer_is_refused_with_what_there_is(text):
-    with pytest.raises(ValueError, match="a scorer is embedded, local:FOLDER_OR_NAME"):
+    with pytest.raises(ValueError, match="a scorer is bundled, local:FOLDER_OR_NAME"):
         scorer_spec(text)

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from ir_measures.measures import Measure
+
 from nvrerank.fusion import FusionName, as_fusion
 
-from .bootstrap import interval
-from .digests import slug
-from .errors import DataError
-from .making import Named, Scorers, named_scorers
-from .measuring import measured
-from .measuring import metrics as read_metrics
-from .reading import read_set
-from .report import Report, set_infos
-from .retrieval import Retrieve, opened, without_identical
-from .rows import baselines, pipelines, rows
-from .runs import Candidates, Found
-from .scoring import scored
-from .specs import RetrieverSpec, retriever_spec
-from .task import Task
+from .beir import read_set
+from .metrics import Values, interval, measured
+from .metrics import metrics as read_metrics
+from .report import Report, pipeline_row, set_infos
+from .retrieval import RetrieverSpec, candidates, retriever_spec
+from .score_cache import slug
+from .scorers import NamedScorer, Scorers, named_scorers
+from .scoring import FailedQuery, TaskScores, scored
+from .task import DataError, Task
+from .trec import Candidates, Orders, write_run
 
 
 def evaluate(
@@ -59,7 +58,7 @@ def evaluate(
         data: Folders in BEIR's layout, or tasks made otherwise.
         retrievers: "bm25", "embedding:NAME" or "run:FILE", a TREC run file; "{set}" in its name stands for
             the set's name, such as nq, or xquad.en-de.
-        scorers: "embedded", "local:FOLDER_OR_NAME[@REVISION]", "hosted:MODEL[@URL]", "hosted:URL", or
+        scorers: "bundled", "local:FOLDER_OR_NAME[@REVISION]", "hosted:MODEL[@URL]", "hosted:URL", or
             scorers; a mapping gives scorers labels. Kept scores of a scorer object are known by its label,
             class, name and repr, and the files of a LocalScorer's folder: one that scores otherwise needs
             another label. Those of a hub model are known by its name and revision, those of a server by its
@@ -113,39 +112,110 @@ def evaluate(
         named = named_scorers(scorers, device=device, max_length=max_length)
         for one in named:
             stack.callback(_close, one)
-        tasks = _tasks(data, read)
+        tasks = _tasks(data, read, strict=strict)
+        labels = [_reranker(one.label, way) for one in named for way in (None, *fuse)]
         _refuse_shared([task.label for task in tasks])
-        _refuse_shared(pipelines(retrievers, [one.label for one in named], fuse))
+        _refuse_shared([*retrievers, *(f"{one} + {label}" for one in retrievers for label in labels)])
         kept = None if out is None else _folder(out)
-        work = kept or Path(stack.enter_context(TemporaryDirectory()))
-        for task in tasks if strict else ():
-            _refuse_absent(task)
-        remarks = {task.label: Counter(task.remarks) for task in tasks}
-        find = partial(
-            opened,
-            tasks=tasks,
-            top_k=top_k + ignore_identical_ids,  # one is dropped
-            work=work,
+        found, remarks = candidates(
+            _specs(retrievers),
+            tasks,
+            top_k=top_k,
+            work=kept or Path(stack.enter_context(TemporaryDirectory())),
             device=device,
-            progress=progress,
+            ignore_identical_ids=ignore_identical_ids,
             strict=strict,
-            remarks=remarks,
+            progress=progress,
         )
-        found = _found(retrievers, tasks, find)
-        if ignore_identical_ids:
-            found = _without_identical(tasks, found, top_k, remarks)
-        measure = partial(measured, wanted=wanted)
-        before = baselines(tasks, found, measure)
+        measure = partial(_values, tasks, wanted)
+        before = {label: measure(runs) for label, runs in found.items()}  # refuses a metric before the work
         answers = scored(tasks, found, named, kept, progress=progress)
         bounds = partial(interval, resamples=resamples, seed=seed)
-        lines = rows(tasks, found, before, answers, measure=measure, bounds=bounds, kept=kept, fuse=fuse)
-        report = Report(
-            tuple(map(str, wanted)), set_infos(tasks, remarks), tuple(lines), top_k, resamples, seed
-        )
-        if kept is not None:
-            (kept / "report.json").write_text(report.to_json() + "\n", encoding="utf-8")
-            (kept / "report.md").write_text(report.to_markdown() + "\n", encoding="utf-8")
+        rows = []
+        for pipeline in _pipelines(found, answers, fuse):
+            if kept is not None:
+                pipeline.save(kept / "runs", tasks)
+            base = before[pipeline.retriever]
+            row = pipeline_row(
+                tasks,
+                base if pipeline.scorer is None else measure(pipeline.orders),
+                None if pipeline.scorer is None else base,
+                retriever=pipeline.retriever,
+                scorer=pipeline.scorer,
+                failures=pipeline.failures,
+                bounds=bounds,
+            )
+            rows.append(row)
+    report = Report(tuple(map(str, wanted)), set_infos(tasks, remarks), tuple(rows), top_k, resamples, seed)
+    if kept is not None:
+        (kept / "report.json").write_text(report.to_json() + "\n", encoding="utf-8")
+        (kept / "report.md").write_text(report.to_markdown() + "\n", encoding="utf-8")
     return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Pipeline:
+    """A retriever, or one and what reranks it.
+
+    Attributes:
+        retriever: Its label.
+        scorer: The reranker's label; None: nothing reranks.
+        orders: By task and query; without the tasks in which a query failed.
+        failures: Queries that could not be scored.
+    """
+
+    retriever: str
+    scorer: str | None
+    orders: Mapping[str, Orders]
+    failures: Sequence[FailedQuery] = ()
+
+    def save(self, folder: Path, tasks: Sequence[Task]) -> None:
+        """Saves run files; what was saved before of a task that failed is not left to be taken for new."""
+        name = slug(self.retriever if self.scorer is None else f"{self.retriever} + {self.scorer}")
+        for task in tasks:
+            path = folder / slug(task.label) / f"{name}.trec"
+            if task.label in self.orders:
+                write_run(path, self.orders[task.label], name)
+            else:
+                path.unlink(missing_ok=True)
+
+
+def _pipelines(
+    found: Candidates, answers: Mapping[str, Sequence[TaskScores]], fuse: Sequence[FusionName]
+) -> Iterator[_Pipeline]:
+    """Each retriever alone, then reranked by each scorer, then fused with it."""
+    for retriever, runs in found.items():
+        yield _Pipeline(retriever, None, runs)
+        for (label, scores), way in product(answers.items(), (None, *fuse)):
+            orders = {
+                one.task.label: {
+                    query: one.order(query, order, way) for query, order in runs[one.task.label].items()
+                }
+                for one in scores
+                if not one.failures
+            }
+            failures = [failure for one in scores for failure in one.failures]
+            yield _Pipeline(retriever, _reranker(label, way), orders, failures)
+
+
+def _reranker(scorer: str, way: FusionName | None) -> str:
+    return scorer if way is None else f"{scorer}, {way}"
+
+
+def _values(
+    tasks: Sequence[Task], wanted: Sequence[Measure], orders: Mapping[str, Orders]
+) -> dict[str, Values]:
+    """The values of the tasks that have orders."""
+    return {
+        task.label: measured(
+            {query: task.relevant[query] for query in task.queries},
+            orders[task.label],
+            wanted,
+            label=task.label,
+        )
+        for task in tasks
+        if task.label in orders
+    }
 
 
 def _folder(out: str | Path) -> Path:
@@ -157,7 +227,10 @@ def _folder(out: str | Path) -> Path:
 
 
 def _tasks(
-    data: str | Path | Task | Iterable[str | Path | Task], read: Callable[[str | Path], list[Task]]
+    data: str | Path | Task | Iterable[str | Path | Task],
+    read: Callable[[str | Path], list[Task]],
+    *,
+    strict: bool,
 ) -> list[Task]:
     given = [data] if isinstance(data, str | Path | Task) else list(data)
     if not given:
@@ -167,37 +240,18 @@ def _tasks(
     tasks = [task for group in groups for task in group]
     _refuse_twice("data set", folders)
     _refuse_twice("data set", [task.label for task in tasks])
+    for task in tasks if strict else ():
+        if absent := task.absent:
+            raise DataError(f"{task.label}: the judged passage {absent[0][1]!r} is not in the corpus")
     return tasks
 
 
-def _found(
-    retrievers: Sequence[str], tasks: Sequence[Task], find: Callable[[RetrieverSpec], Retrieve]
-) -> Candidates:
-    """What each retriever finds; all are opened, and their run files read, before the first searches."""
+def _specs(retrievers: Sequence[str]) -> list[RetrieverSpec]:
     specs = [retriever_spec(one) for one in retrievers]
     if not specs:
         raise ValueError("name at least one retriever")
     _refuse_twice("retriever", [spec.label for spec in specs])
-    searches = {spec.label: find(spec) for spec in specs}
-    return {label: {task.label: search(task) for task in tasks} for label, search in searches.items()}
-
-
-def _without_identical(
-    tasks: Sequence[Task], found: Candidates, top_k: int, remarks: dict[str, Counter[str]]
-) -> Candidates:
-    """Without the queries themselves; how many there were is remarked, by the retriever that found most."""
-    rest: dict[str, dict[str, Mapping[str, Found]]] = {}
-    for label, runs in found.items():
-        for task in tasks:
-            rest.setdefault(label, {})[task.label], done = without_identical(task, runs[task.label], top_k)
-            remarks[task.label] |= done
-    return rest
-
-
-def _refuse_absent(task: Task) -> None:
-    """As reading a folder does, for a task that was made otherwise."""
-    if absent := task.absent:
-        raise DataError(f"{task.label}: the judged passage {absent[0][1]!r} is not in the corpus")
+    return specs
 
 
 def _refuse_twice(kind: str, labels: Sequence[str]) -> None:
@@ -214,7 +268,7 @@ def _refuse_shared(labels: Sequence[str]) -> None:
             raise ValueError(f"{other!r} and {label!r} would both be saved as {slug(label)}: rename one")
 
 
-def _close(one: Named) -> None:
+def _close(one: NamedScorer) -> None:
     """A scorer that was made here and holds connections."""
     close = getattr(one.scorer, "close", None)
     if one.ours and close is not None:

@@ -1,4 +1,4 @@
-"""Scores kept on disk as they come: JSON lines, only ever appended to.
+"""Scores kept on disk as they come: JSON lines, only ever appended to; and the fingerprints they are kept by.
 
 A file's name and first line hold a fingerprint of everything that decides a score: change the model or the
 corpus and another file is begun. What a crash tore off its last line is cut away when it is next opened.
@@ -6,21 +6,23 @@ corpus and another file is begun. What a crash tore off its last line is cut awa
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from .digests import of_text, of_texts, slug
-from .errors import broken
+from .beir import DataFile
 from .task import Task
 
 _FORMAT = 1
+_LONGEST = 80
 
 
-class ScoreStore:
+class ScoreCache:
     """The scores of one task by one scorer; one line for each call's answer about a query.
 
     Args:
@@ -41,7 +43,7 @@ class ScoreStore:
         self.task = task
         self._scores: dict[str, dict[str, float]] = {}
         self._head = _head(task, identity)
-        mark = of_text(json.dumps(self._head, sort_keys=True))
+        mark = fingerprint(json.dumps(self._head, sort_keys=True))
         self.path = None if folder is None else folder / f"{slug(task.label)}.{slug(label)}.{mark}.jsonl"
         self._stream: BinaryIO | None = None
         if self.path is not None and self.path.exists():
@@ -60,7 +62,9 @@ class ScoreStore:
         lines = []
         for query, scores in answers:
             self._scores.setdefault(query, {}).update(scores)
-            lines.append({"query": query, "text": of_text(self.task.queries[query]), "scores": dict(scores)})
+            lines.append(
+                {"query": query, "text": fingerprint(self.task.queries[query]), "scores": dict(scores)}
+            )
         if self.path is not None:
             self._append(self.path, lines)
 
@@ -95,12 +99,51 @@ class ScoreStore:
                 query, text = line["query"], line["text"]
                 scores = {passage: float(score) for passage, score in line["scores"].items()}
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise broken(
-                    path, number, "a broken line among kept scores: delete it, or the file"
-                ) from error
-            if query in self.task.queries and text == of_text(self.task.queries[query]):
+                what = "a broken line among kept scores: delete it, or the file"
+                raise DataFile(path).broken(number, what) from error
+            if query in self.task.queries and text == fingerprint(self.task.queries[query]):
                 self._scores.setdefault(query, {}).update(scores)
 
 
 def _head(task: Task, identity: Mapping[str, object]) -> dict[str, object]:
-    return {"format": _FORMAT, "passages": of_texts(task.passages), "scorer": dict(identity)}
+    return {"format": _FORMAT, "passages": fingerprint_of_texts(task.passages), "scorer": dict(identity)}
+
+
+def fingerprint(text: str) -> str:
+    """Fingerprint of one text."""
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
+
+
+def fingerprint_of_texts(texts: Mapping[str, str]) -> str:
+    """Fingerprint of ids and texts, in order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for key, text in texts.items():
+        digest.update(f"{len(key)} {len(text)} {key}{text}".encode(errors="surrogatepass"))
+    return digest.hexdigest()
+
+
+def fingerprint_of_model(name: str | Path) -> str | None:
+    """Fingerprint of all that a model can be read from, by content: every file below that is not hidden.
+
+    Args:
+        name: Its folder, or its name on the hub.
+
+    Returns:
+        The fingerprint; None: it is no folder but a hub name.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        return None
+    digest = hashlib.blake2b(digest_size=16)
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    for file in sorted(one for one in names if not one.startswith(".") and "/." not in one):
+        with (folder / file).open("rb") as stream:
+            content = hashlib.file_digest(stream, "blake2b").hexdigest()
+        digest.update(f"{file}\0{content}\0".encode())
+    return digest.hexdigest()
+
+
+def slug(label: str) -> str:
+    """A label as part of a file's name."""
+    safe = re.sub(r"[^\w.+-]+", "_", label).strip("_.") or "_"
+    return safe if len(safe) <= _LONGEST else f"{safe[:_LONGEST]}-{fingerprint(label)}"
