@@ -67,20 +67,15 @@ def measured(
         ValueError: A metric can't be computed on these data.
     """
     # places, not scores: who measures breaks ties in a way of its own
-    run = {query: _by_place(orders.get(query, ())) for query in qrels}
+    run = {query: {one: -float(n) for n, one in enumerate(orders.get(query, ()))} for query in qrels}
     values: Values = {str(one): dict.fromkeys(qrels, 0.0) for one in wanted}
     try:
-        for value in ir_measures.iter_calc(
-            list(wanted), {query: dict(of) for query, of in qrels.items()}, run
-        ):
+        judged = {query: dict(grades) for query, grades in qrels.items()}
+        for value in ir_measures.iter_calc(list(wanted), judged, run):
             values[str(value.measure)][value.query_id] = float(value.value)
     except Exception as error:  # each of ir-measures' providers has errors of its own
         raise ValueError(f"{label}: {', '.join(values)} can't be computed: {error}") from error
     return values
-
-
-def _by_place(order: Iterable[str]) -> dict[str, float]:
-    return {passage: float(-place) for place, passage in enumerate(order)}
 
 
 def _metric(name: str) -> Measure:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,15 +30,8 @@ _ENGLISH = (None, "en")
 _LARGE = 10_000  # passages; a smaller corpus is done before a bar could be read
 
 
-@dataclass(frozen=True, slots=True)
-class RetrieverSpec:
-    """Where candidates come from.
-
-    Attributes:
-        label: As it was given.
-        kind: By words, by vectors, or found before.
-        value: The model's name or the run file; empty for bm25.
-    """
+class RetrieverSpec(NamedTuple):
+    """Where candidates come from, as it was called; the value is the model's name or the run file."""
 
     label: str
     kind: Literal["bm25", "embedding", "run"]
@@ -55,10 +47,8 @@ def retriever_spec(text: str) -> RetrieverSpec:
     kind, _, value = text.partition(":")
     if text == "bm25":
         return RetrieverSpec(text, "bm25")
-    if kind == "embedding" and value.strip():
-        return RetrieverSpec(text, "embedding", value)
-    if kind == "run" and value.strip():
-        return RetrieverSpec(text, "run", value)
+    if kind in ("embedding", "run") and value.strip():
+        return RetrieverSpec(text, "run" if kind == "run" else "embedding", value)
     raise ValueError(f"{text!r}: a retriever is bm25, embedding:NAME or run:FILE")
 
 

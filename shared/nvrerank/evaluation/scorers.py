@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import nvrerank
 from nvrerank.scorer import Scorer
@@ -15,21 +15,14 @@ from .score_cache import fingerprint_of_model
 
 Scorers = str | Scorer | Iterable[str | Scorer] | Mapping[str, Scorer]
 
-
 _FORMS = "bundled, local:FOLDER_OR_NAME, local:NAME@REVISION, hosted:MODEL, hosted:MODEL@URL or hosted:URL"
 _HOSTED = re.compile(r"(?P<model>[^@\s]*?)@?(?P<url>https?://\S+)?")
 
 
-@dataclass(frozen=True, slots=True)
-class ScorerSpec:
-    """What scores.
+class ScorerSpec(NamedTuple):
+    """What scores, as it was called: on this machine or behind an API.
 
-    Attributes:
-        label: As it was given.
-        kind: On this machine or behind an API.
-        model: Folder, hub name or hosted model; None: the bundled model, or the server's own.
-        revision: Branch, tag or commit on the hub.
-        base_url: The API's address.
+    Without a model it is the bundled one, or the server's own.
     """
 
     label: str
@@ -96,14 +89,7 @@ def _made(spec: ScorerSpec, device: str | None, max_length: int | None) -> Named
     from nvrerank.local import LocalScorer
 
     local = LocalScorer(spec.model, revision=spec.revision, device=device, max_length=max_length)
-    folder = Path(nvrerank.__file__).parent / "local/embedded" if spec.model is None else Path(spec.model)
-    identity = {
-        "made": repr(local),
-        "revision": spec.revision,
-        "max_length": max_length,
-        "files": fingerprint_of_model(folder),
-        "nvrerank": nvrerank.__version__,
-    }
+    identity = {"made": repr(local), "revision": spec.revision, "max_length": max_length, **_files(local)}
     return NamedScorer(spec.label, local, identity, ours=True, load=local.load)
 
 
@@ -111,16 +97,16 @@ def _identity(label: str | None, scorer: Scorer) -> dict[str, object]:
     """Its label, class and name, its repr where that says more than where it lies in memory, its files."""
     kind = type(scorer)
     text = repr(scorer) if kind.__repr__ is not object.__repr__ else None
-    known: dict[str, object] = {
-        "label": label,
-        "class": f"{kind.__module__}.{kind.__qualname__}",
-        "name": scorer.name,
-        "repr": text,
-    }
+    known = {"label": label, "class": f"{kind.__module__}.{kind.__qualname__}", "name": scorer.name}
+    return {**known, "repr": text, **_files(scorer)}
+
+
+def _files(scorer: Scorer) -> dict[str, object]:
+    """What a model on this machine is known by, and the code that reads it."""
     folder = _folder(scorer)
     if folder is None:
-        return known
-    return {**known, "files": fingerprint_of_model(folder), "nvrerank": nvrerank.__version__}
+        return {}
+    return {"files": fingerprint_of_model(folder), "nvrerank": nvrerank.__version__}
 
 
 def _folder(scorer: Scorer) -> Path | None:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from .metrics import TINY
 from .report import Figure, PipelineRow, Report, SetInfo
 
-_FAILED = "failed"
-
 
 def as_markdown(report: Report) -> str:
     """The table in Markdown, then the matrix of each set in several languages, then what was measured on."""
@@ -55,14 +53,14 @@ def _shown(metric: str) -> str:
 
 
 def _value(figure: Figure | None) -> str:
-    return _FAILED if figure is None else f"{figure.value:.2%}"
+    return "failed" if figure is None else f"{figure.value:.3f}"
 
 
 def _gain(figure: Figure | None) -> str:
     if figure is None or figure.gain is None or figure.low is None or figure.high is None:
         return ""
     few = f", n = {figure.queries}" if _is_tiny(figure) else ""
-    return f"{100 * figure.gain:+.2f} ({100 * figure.low:+.2f} to {100 * figure.high:+.2f}{few})"
+    return f"{figure.gain:+.3f} ({figure.low:+.3f} to {figure.high:+.3f}{few})"
 
 
 def _is_tiny(figure: Figure) -> bool:
@@ -85,7 +83,7 @@ def _matrices(report: Report) -> list[tuple[str, list[list[str]]]]:
 def _matrix(one: SetInfo, values: dict[str, float]) -> list[list[str]]:
     def cell(query: str, passage: str) -> str:
         value = values.get(f"{query}-{passage}")
-        return "" if value is None else f"{value:.2%}"
+        return "" if value is None else f"{value:.3f}"
 
     return [
         ["query", *one.passage_languages],
@@ -99,14 +97,10 @@ def _matrix(one: SetInfo, values: dict[str, float]) -> list[list[str]]:
 def _notes(report: Report) -> list[str]:
     """What was measured on, what an average is, and what failed."""
     lines = [*map(_described, report.sets), *report.remarks]
-    gains = f"; gains in points, with paired bootstrap intervals ({report.resamples:,} draws)"
-    lines.append(f"the first {report.top_k} of each retriever{gains if _has_gains(report) else ''}")
-    if any(
-        _is_tiny(one)
-        for row in report.rows
-        for of in (row.average, *row.sets.values())
-        for one in of.values()
-    ):
+    gains = f"; gains with paired bootstrap intervals ({report.resamples:,} draws)"
+    has_gains = any(row.scorer is not None for row in report.rows)
+    lines.append(f"the first {report.top_k} of each retriever{gains if has_gains else ''}")
+    if any(_is_tiny(one) for row in report.rows for one in row.average.values()):
         lines.append(
             f"n: fewer than {TINY} queries, on which such an interval is too narrow: a hint, no proof"
         )
@@ -114,10 +108,6 @@ def _notes(report: Report) -> list[str]:
         where = "" if failure.query is None else f", query {failure.query}"
         lines.append(f"(!) {failure.task}{where}: {failure.error}")
     return lines
-
-
-def _has_gains(report: Report) -> bool:
-    return any(row.scorer is not None for row in report.rows)
 
 
 def _described(one: SetInfo) -> str:
