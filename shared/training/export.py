@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
@@ -42,20 +42,9 @@ def export(state: dict[str, Tensor], config: TwoSegmentConfig, tokenizer: Path, 
     plain.save(str(out / "tokenizer.json"), pretty=False)
 
 
-def load(folder: Path) -> TwoSegmentEncoder:
-    """Read an exported model for evaluation, in float32."""
-    config = TwoSegmentConfig.from_dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    with torch.device("meta"):
-        model = TwoSegmentEncoder(config)
-    state = {name: tensor.float() for name, tensor in load_file(folder / "model.safetensors").items()}
-    model.load_state_dict(state, strict=True, assign=True)
-    return model.eval()
-
-
 def main() -> None:
     """Average the checkpoints that are given and export the result."""
-    from embedded.retrieval import base_model
-    from embedded.start import config_of
+    from training.start import base_model, config_of
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoints", type=Path, nargs="+")

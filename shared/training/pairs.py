@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from embedded.mining import Passage, Question
+from training.mining import Passage, Question
 
 Pair = tuple[list[int], list[int]]
 WITHOUT_TITLE = 0.4  # how often a question's candidates are shown without their titles
@@ -40,11 +40,6 @@ class Texts:
         """Return the ids of those of the tokens that the vocabulary has."""
         found = (self.tokenizer.token_to_id(token) for token in tokens)
         return [number for number in found if number is not None]
-
-    def pairs(self, query: str, passages: Sequence[str], *, limit: int = 512) -> list[Pair]:
-        """Pair a query (cut to half of the limit) with passages; a pair has at most `limit` tokens."""
-        first = self.ids(query, limit // 2)
-        return [(first, self.ids(passage, limit - len(first))) for passage in passages]
 
 
 def group(

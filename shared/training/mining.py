@@ -6,10 +6,11 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import zip_longest
 
-from embedded.corpora import Row
-from embedded.retrieval import Ranking, bm25_top, embed
+from nvrerank.evaluation.embedding import Embedder
+from nvrerank.evaluation.retrieval import best, bm25
+from training.corpora import Row
 
 DEPTH = 40  # how far down each retriever's ranking negatives are taken from
 POOL = 2500  # at most so many questions of a source, and their passages
@@ -46,22 +47,22 @@ class Question:
     source: str
 
 
-def mine(rows: Sequence[Row], *, cache: Path, depth: int = DEPTH, seed: int = 0) -> list[Question]:
+def mine(rows: Sequence[Row], embedder: Embedder, *, depth: int = DEPTH, seed: int = 0) -> list[Question]:
     """Mine one source; questions that neither retriever answers in its top `depth` are left out."""
     rows = sampled(rows, seed)
     pool = list(dict.fromkeys(Passage(row.title, row.passage) for row in rows))
     place = {passage: number for number, passage in enumerate(pool)}
     texts, queries = [passage.full for passage in pool], [row.query for row in rows]
-    similar = embed(queries, cache=cache, tokens=96, dtype="bfloat16")
-    ranked = similar @ embed(texts, cache=cache, tokens=96, dtype="bfloat16").T
-    by_meaning: Ranking = (-ranked).argsort(axis=1)[:, :depth]
+    similar = embedder.queries(queries) @ embedder.passages(texts).T  # [queries, passages]
+    by_meaning = (best(scores, depth) for scores in similar)
     answers: dict[str, set[Passage]] = {}
     for row in rows:
         answers.setdefault(plain(row.query), set()).add(Passage(row.title, row.passage))
     questions = []
-    for row, words, meaning in zip(rows, bm25_top(texts, queries, depth), by_meaning, strict=True):
+    for row, words, meaning in zip(rows, bm25(texts, queries, depth), by_meaning, strict=True):
         positive = pool[place[Passage(row.title, row.passage)]]
-        order = list(dict.fromkeys(int(place) for both in zip(words, meaning, strict=True) for place in both))
+        both = (one for pair in zip_longest(words, meaning) for one in pair if one is not None)
+        order = list(dict.fromkeys(both))
         if place[positive] in order:
             twins = answers[plain(row.query)]  # the same question may have been asked twice
             found = negatives(row, positive, [pool[number] for number in order if pool[number] not in twins])

@@ -4,8 +4,9 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
-from embedded.evaluate import scorer
+from nvrerank import LocalScorer
 
 from .conftest import SHARED
 
@@ -28,7 +29,7 @@ QUESTIONS = {
 
 @pytest.fixture(scope="module")
 def score():
-    return scorer(FOLDER)
+    return LocalScorer().score
 
 
 @pytest.mark.parametrize(("question", "answer"), QUESTIONS.items())
@@ -50,9 +51,7 @@ def test_a_passage_longer_than_the_model_reads_still_gets_a_score(score):
 
 def test_the_weights_are_small_enough_and_all_finite(score):
     assert (FOLDER / "model.safetensors").stat().st_size <= 48_000_000
-    from embedded.export import load
-
-    assert all(tensor.isfinite().all() for tensor in load(FOLDER).state_dict().values())
+    assert all(tensor.isfinite().all() for tensor in load_file(FOLDER / "model.safetensors").values())
 
 
 def test_the_folder_names_its_model_type_and_brings_its_card():

@@ -18,8 +18,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from embedded.pairs import Pair
 from nvrerank.local.two_segment import TwoSegmentEncoder
+from training.pairs import Pair
 
 log = logging.getLogger(__name__)
 

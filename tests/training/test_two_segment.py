@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from embedded.start import bert_tensors, fit_weights, set_frequencies
 from nvrerank.local.two_segment import EVIDENCE, TwoSegmentConfig, TwoSegmentEncoder, lexical_features
+from training.start import bert_tensors, fit_weights, set_frequencies
 
 from .conftest import CONFIG
 

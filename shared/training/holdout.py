@@ -8,8 +8,8 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from embedded.corpora import Row, read_rows
-from embedded.mining import sampled
+from training.corpora import Row, read_rows
+from training.mining import sampled
 
 UNSEEN = ("selqa",)  # sources that are held out whole
 SIZE = 1000  # rows of a source, and their passages
@@ -45,9 +45,7 @@ def main() -> None:
     """Write one set for each source."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="the folder with train/")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="gets eval/<source>/, to be given to evaluate as --data"
-    )
+    parser.add_argument("--out", type=Path, required=True, help="gets eval/<source>/, for `nvrerank eval`")
     args = parser.parse_args()
     rows = read_rows(args.data / "train")
     for source in (*UNSEEN, "squadshifts_new_wiki", "stackexchange", "medquad"):
