@@ -133,6 +133,7 @@ COLUMNS = {
     "TREC": "q1 0 p1 1\nq1 0 p2 0\nq2 0 p3 2",
     "TREC with tabs": "q1\t0\tp1\t1\nq1\t0\tp2\t0\nq2\t0\tp3\t2",
     "TREC with names": "topic\titer\tdocument\tjudgment\nq1\t0\tp1\t1\nq1\t0\tp2\t0\nq2\t0\tp3\t2",
+    "tabs at the end": "q1\tp1\t1\t\nq1\tp2\t0\t\t\nq2\tp3\t2",
     "half numbers": "q1\tp1\t1.0\nq1\tp2\t0.0\nq2\tp3\t2.0",
     "Windows": "\ufeffquery-id\tcorpus-id\tscore\r\n\r\nq1\tp1\t1\r\nq1\tp2\t0\r\nq2\tp3\t2\r\n",
 }

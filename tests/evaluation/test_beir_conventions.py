@@ -73,6 +73,13 @@ def test_the_depth_is_full_after_it_was_dropped_and_it_is_never_scored(tmp_path)
         assert all(query != passage for query, _, passage in rows)
 
 
+def test_one_that_was_found_below_the_depth_is_not_counted(tmp_path):
+    found = {query: places([*CON, *PRO]) for query in PRO}
+    for depth, remarks in ((2, {}), (6, {FIRST: 3})):
+        report = evaluate(ARGUANA, retrievers=run_file(tmp_path, found), top_k=depth)
+        assert report.sets[0].remarks == remarks
+
+
 def test_figures_of_a_run_file_are_those_of_beir(tmp_path):
     queries = {**PRO, "zero": "a query judged 0 only", "below": "a query judged below 0 only"}
     judged = {

@@ -66,8 +66,7 @@ def ndcgs(scores: Sequence[Sequence[float]], asked: Questions) -> list[float]:
     orders = {}
     for (key, ids), mine in zip(asked.candidates.items(), scores, strict=True):
         orders[key] = [ids[place] for place in sorted(range(len(ids)), key=lambda place: -mine[place])]
-    qrels = {key: asked.task.relevant[key] for key in asked.task.queries}
-    return list(measured(qrels, orders, metrics("nDCG@10"))["nDCG@10"].values())
+    return list(measured(asked.task.judged, orders, metrics("nDCG@10"))["nDCG@10"].values())
 
 
 def main() -> None:

@@ -147,7 +147,8 @@ class DataFile:
         places: tuple[int, ...] = ()
         named = False
         for number, line in self.lines():
-            columns = [one.strip() for one in (line.split("\t") if "\t" in line else line.split())]
+            text = line.strip()
+            columns = [one.strip() for one in (text.split("\t") if "\t" in text else text.split())]
             if not places:
                 places = _named(columns)
                 if named := bool(places):

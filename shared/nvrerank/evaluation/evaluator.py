@@ -17,13 +17,15 @@ from nvrerank.fusion import FusionName, as_fusion
 from .beir import read_set
 from .metrics import Values, interval, measured
 from .metrics import metrics as read_metrics
-from .report import Report, pipeline_row, set_infos
+from .report import Bounds, PipelineRow, Report, pipeline_row, set_infos
 from .retrieval import RetrieverSpec, candidates, retriever_spec
 from .score_cache import slug
 from .scorers import NamedScorer, Scorers, named_scorers
 from .scoring import FailedQuery, TaskScores, scored
 from .task import DataError, Task
 from .trec import Candidates, Orders, write_run
+
+_ByTask = Mapping[str, Values]
 
 
 def evaluate(
@@ -135,17 +137,7 @@ def evaluate(
         for pipeline in _pipelines(found, answers, fuse):
             if kept is not None:
                 pipeline.save(kept / "runs", tasks)
-            base = before[pipeline.retriever]
-            row = pipeline_row(
-                tasks,
-                base if pipeline.scorer is None else measure(pipeline.orders),
-                None if pipeline.scorer is None else base,
-                retriever=pipeline.retriever,
-                scorer=pipeline.scorer,
-                failures=pipeline.failures,
-                bounds=bounds,
-            )
-            rows.append(row)
+            rows.append(pipeline.row(tasks, before[pipeline.retriever], measure, bounds))
     report = Report(tuple(map(str, wanted)), set_infos(tasks, remarks), tuple(rows), top_k, resamples, seed)
     if kept is not None:
         (kept / "report.json").write_text(report.to_json() + "\n", encoding="utf-8")
@@ -179,6 +171,25 @@ class _Pipeline:
             else:
                 path.unlink(missing_ok=True)
 
+    def row(
+        self,
+        tasks: Sequence[Task],
+        base: _ByTask,
+        measure: Callable[[Mapping[str, Orders]], _ByTask],
+        bounds: Bounds,
+    ) -> PipelineRow:
+        """Its figures, beside those of the retriever alone."""
+        alone = self.scorer is None
+        return pipeline_row(
+            tasks,
+            base if alone else measure(self.orders),
+            None if alone else base,
+            retriever=self.retriever,
+            scorer=self.scorer,
+            failures=self.failures,
+            bounds=bounds,
+        )
+
 
 def _pipelines(
     found: Candidates, answers: Mapping[str, Sequence[TaskScores]], fuse: Sequence[FusionName]
@@ -202,20 +213,10 @@ def _reranker(scorer: str, way: FusionName | None) -> str:
     return scorer if way is None else f"{scorer}, {way}"
 
 
-def _values(
-    tasks: Sequence[Task], wanted: Sequence[Measure], orders: Mapping[str, Orders]
-) -> dict[str, Values]:
+def _values(tasks: Sequence[Task], wanted: Sequence[Measure], orders: Mapping[str, Orders]) -> _ByTask:
     """The values of the tasks that have orders."""
-    return {
-        task.label: measured(
-            {query: task.relevant[query] for query in task.queries},
-            orders[task.label],
-            wanted,
-            label=task.label,
-        )
-        for task in tasks
-        if task.label in orders
-    }
+    mine = [task for task in tasks if task.label in orders]
+    return {one.label: measured(one.judged, orders[one.label], wanted, label=one.label) for one in mine}
 
 
 def _folder(out: str | Path) -> Path:

@@ -177,7 +177,7 @@ def _set_info(name: str, tasks: Sequence[Task], remarks: Mapping[str, Counter[st
 
 
 def _remarks(task: Task) -> Counter[str]:
-    without = sum(all(grade <= 0 for grade in task.relevant[query].values()) for query in task.queries)
+    without = sum(max(grades.values()) <= 0 for grades in task.judged.values())
     return +Counter({ABSENT: len(task.absent), IRRELEVANT: without})
 
 

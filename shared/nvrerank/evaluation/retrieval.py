@@ -97,14 +97,16 @@ def candidates(
     found: dict[str, dict[str, dict[str, Found]]] = {}
     for label, search in searches.items():
         for task in tasks:
-            rows, done = search(task), Counter[str]()
+            rows = _cut(search(task), depth)
             if ignore_identical_ids:
                 rows, done = without_identical(task, rows)
-            found.setdefault(label, {})[task.label] = {
-                query: dict(islice(order.items(), top_k)) for query, order in rows.items()
-            }
-            remarks[task.label] |= done  # of the retriever that found most
+                remarks[task.label] |= done  # of the retriever that found most
+            found.setdefault(label, {})[task.label] = _cut(rows, top_k)
     return found, remarks
+
+
+def _cut(rows: Mapping[str, Found], count: int) -> dict[str, Found]:
+    return {query: dict(islice(order.items(), count)) for query, order in rows.items()}
 
 
 def by_words(task: Task, top_k: int, *, progress: bool = False) -> dict[str, Found]:

@@ -87,6 +87,11 @@ class Task:
         return self.name if self.languages is None else f"{self.name}.{'-'.join(self.languages)}"
 
     @property
+    def judged(self) -> dict[str, Mapping[str, int]]:
+        """The judgements of the queries that are asked."""
+        return {query: self.relevant[query] for query in self.queries}
+
+    @property
     def absent(self) -> list[tuple[str, str]]:
         """Judged pairs of query and passage whose passage is not there."""
         return [(query, one) for query, of in self.relevant.items() for one in of if one not in self.passages]
