@@ -15,13 +15,13 @@ from types import EllipsisType
 from typing import Any, Self
 
 from nvrerank.errors import MissingKeyError
+from nvrerank.per_process import PerProcess
 from nvrerank.rulers import Ruler
 from nvrerank.scorer import Scored, Scorer
 from nvrerank.texts import clean_call, clean_query
 from nvrerank.windows import Cutting, LongPassages, WindowPlan
 
 from .call import Batch, Call
-from .forks import PerProcess
 from .key import ExtraHeaders, Key
 from .messages import Request, Scores, Truncate, Usage
 from .plan import plan
