@@ -12,6 +12,7 @@ from support.rulers import Bytes, Swelling, Words
 from nvrerank import RequestRejectedError, Scored
 from nvrerank.borders import Borders, cut
 from nvrerank.rulers import EstimatedRuler
+from nvrerank.texts import is_blank
 from nvrerank.windows import Cutting, settled
 
 PIECES = ["word", "Wörter", " ", "  ", ". ", "! ", "\n", "\r\n", "\t"]
@@ -29,7 +30,7 @@ def spans_of(text: str, ruler, **options) -> list[tuple[int, int]]:
 @given(long_texts, rulers, st.integers(2, 60))
 def test_windows_cover_every_character_that_is_not_blank(text, ruler, room):
     covered = {place for start, end in spans_of(text, ruler(room)) for place in range(start, end)}
-    assert {place for place, one in enumerate(text) if not one.isspace()} <= covered
+    assert {place for place, one in enumerate(text) if not is_blank(one)} <= covered
 
 
 @settings(max_examples=300, deadline=None)

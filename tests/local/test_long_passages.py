@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from support.checkpoints import mistral_config, write_cross_encoder, write_decoder
 
 from nvrerank import LocalScorer, RequestRejectedError, Windowed, rerank
+from nvrerank.texts import is_blank
 from nvrerank.windows import Cutting
 
 QUERY = "who wrote it?"
@@ -90,7 +91,7 @@ def test_windows_fit_cover_everything_and_token_ends_ascend(scorer, text):
     pairs = scorer._loaded().encoder.encode(QUERY, [text[start:end] for start, end in spans], 64)
     assert max(pair.whole for pair in pairs) <= 64
     covered = {place for start, end in spans for place in range(start, end)}
-    assert {place for place, one in enumerate(text) if not one.isspace()} <= covered
+    assert {place for place, one in enumerate(text) if not is_blank(one)} <= covered
 
 
 def test_windows_are_scored_as_by_windowed_over_a_scorer_that_cuts(scorer, detailed):
