@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
 
 import pytest
 from fake_nim import steps, truth
 from huggingface_hub import constants
+from support.forks import in_child
 from support.tokenizers import llama_tokenizer
 
 from nvrerank import DeadlineExceededError, HostedScorer, RequestRejectedError, Windowed
@@ -113,6 +115,15 @@ def test_with_its_own_tokenizer_windows_fit_exactly_and_nothing_is_cut(nim, host
     prompts = [NVIDIA_PROMPT.format(query=QUERY, passage=text) for text in server.seen[0].pair[1]]
     assert 400 < max(len(own_tokenizer.encode(prompt).ids) for prompt in prompts) <= 512
     assert one.truncated is False
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_child_counts_though_a_thread_of_the_parent_was_counting(hosted, own_tokenizer):
+    scorer = hosted(model=MISTRAL, base_url="http://nim")
+    expected = scorer.ruler(QUERY).counts([LONG])
+    with scorer.ruler(QUERY)._turn.get():  # as that thread would
+        assert in_child(lambda: scorer.ruler(QUERY).counts([LONG])) == expected
 
 
 def test_text_that_spells_a_special_token_is_counted_as_text(hosted, own_tokenizer):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from nvrerank.errors import RequestRejectedError
 from nvrerank.models import NVIDIA_PROMPT, RerankModel, find
+from nvrerank.per_process import PerProcess
 from nvrerank.rulers import EstimatedRuler, Ruler
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class TokenizerRuler(Ruler):
         return list(accumulate((end for _, end in offsets), max))
 
     def _encoded(self, text: str, *, bare: bool = False) -> Encoding:
-        with self._turn:
+        with self._turn.get():
             return self._tokenizer.encode(text, add_special_tokens=not bare)
 
 
@@ -93,11 +94,11 @@ def _cached_tokenizer(model: RerankModel) -> str | None:
 
 
 @lru_cache(maxsize=4)
-def _opened(file: str) -> tuple[Tokenizer, threading.Lock]:
+def _opened(file: str) -> tuple[Tokenizer, PerProcess[threading.Lock]]:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(file)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True
-    return tokenizer, threading.Lock()
+    return tokenizer, PerProcess(threading.Lock)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from tokenizers import Encoding, Tokenizer
 
 from nvrerank.errors import RequestRejectedError
+from nvrerank.per_process import is_forked
 
 # What can run together with the colon before it, or not: white space, signs, digits, letters of many scripts.
 _PROBES = (
@@ -81,7 +82,12 @@ class PairEncoder(ABC):
         return list(accumulate((end for _, end in bare.offsets), max))
 
     def _bare(self, texts: Sequence[str]) -> list[Encoding]:
-        return self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return self._encodings(texts, special=False)
+
+    def _encodings(self, texts: Sequence[str], *, special: bool) -> list[Encoding]:
+        if is_forked():  # the threads that a batch is shared out to are the parent's
+            return [self._tokenizer.encode(text, add_special_tokens=special) for text in texts]
+        return self._tokenizer.encode_batch(list(texts), add_special_tokens=special)
 
 
 class PromptEncoder(PairEncoder):
@@ -102,7 +108,7 @@ class PromptEncoder(PairEncoder):
 
     def _in_one(self, query: str, passages: Sequence[str]) -> Iterator[list[int]]:
         texts = [self._prompt.format(query=query, passage=passage) for passage in passages]
-        return (encoding.ids for encoding in self._tokenizer.encode_batch(texts))
+        return (encoding.ids for encoding in self._encodings(texts, special=True))
 
     def _in_two(self, query: str, passages: Sequence[str]) -> Iterator[list[int]]:
         """The query's part once: up to the prompt's last word, which a colon ends whatever follows it."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from nvrerank.rulers import Ruler
 
+from .forking import gate
 from .prompt import PairEncoder
 
 _AT_ONCE = 256  # texts, whose token ids are held until they are counted
@@ -45,9 +46,9 @@ class LocalRuler(Ruler):
 
     def ends(self, text: str) -> list[int]:
         """As promised by `Ruler`."""
-        with self._turn:
+        with self._turn, gate:
             return self._encoder.token_ends(text)
 
     def _whole(self, texts: Sequence[str]) -> list[int]:
-        with self._turn:
+        with self._turn, gate:
             return [pair.whole for pair in self._encoder.encode(self._query, texts, self._max_length)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -14,14 +13,16 @@ from typing import Self
 import torch
 
 from nvrerank.errors import RequestRejectedError
+from nvrerank.per_process import PerProcess
 from nvrerank.scorer import Scored, Scorer, checked_scores
 from nvrerank.texts import clean_call, clean_query
 from nvrerank.windows import Cutting, LongPassages
 
 from .checkpoint import Checkpoint
 from .config import Config
-from .crew import crew
+from .crew import crew, leave_team
 from .families import LoadedModel, find_family
+from .forking import gate
 from .generic import load_generic
 from .parts import Part, Parts, naming_job
 from .prompt import TokenPair, compact
@@ -38,7 +39,8 @@ class LocalScorer(Scorer):
     """Scores with a cross-encoder on this machine: NVIDIA's open weights, or any with one label.
 
     The model is loaded at the first use, or by `load`. One scorer serves any number of threads and
-    event loops; copies share its weights, a pickle holds none.
+    event loops; copies share its weights, a pickle holds none. A forked process may go on with it, on a CPU,
+    with one torch thread for each of its workers.
 
     Args:
         model: A folder with config.json, tokenizer.json and safetensors weights, or a name on the
@@ -109,9 +111,9 @@ class LocalScorer(Scorer):
             crew=crew if self._settings.device.type == "cpu" else None,
         )
         self._model: LoadedModel | None = None
-        self._loading = threading.Lock()
-        self._tokenizing = threading.Lock()
-        self._pool: tuple[int, ThreadPoolExecutor] | None = None
+        self._loading = PerProcess(threading.Lock)
+        self._tokenizing = PerProcess(threading.Lock)
+        self._threads = PerProcess(_threads)
 
     @property
     def name(self) -> str:
@@ -169,7 +171,7 @@ class LocalScorer(Scorer):
         stop = threading.Event()
         work = partial(self._score, [(query, passages)], stopped=stop.is_set)
         try:
-            [scored] = await asyncio.get_running_loop().run_in_executor(self._executor(), work)
+            [scored] = await asyncio.get_running_loop().run_in_executor(self._threads.get(), work)
         finally:
             stop.set()
         return scored
@@ -199,7 +201,7 @@ class LocalScorer(Scorer):
 
     def ruler(self, query: str) -> LocalRuler:
         """What counts passages beside this query as the model reads them; asking loads the model."""
-        return LocalRuler(self._loaded().encoder, clean_query(query), self.max_length, self._tokenizing)
+        return LocalRuler(self._loaded().encoder, clean_query(query), self.max_length, self._tokenizing.get())
 
     def _score(
         self, jobs: Sequence[tuple[str, Sequence[str]]], *, stopped: Callable[[], bool]
@@ -230,7 +232,7 @@ class LocalScorer(Scorer):
         for start in range(0, len(texts), _ENCODED_AT_ONCE):
             if stopped():
                 raise CancelledError
-            with self._tokenizing:
+            with self._tokenizing.get(), gate:
                 chunk = encoder.encode(query, texts[start : start + _ENCODED_AT_ONCE], limit)
             pairs += map(compact, chunk)
         if self._settings.long_passages == "error":
@@ -238,21 +240,23 @@ class LocalScorer(Scorer):
         return pairs
 
     def _loaded(self) -> LoadedModel:
-        with self._loading:
+        with self._loading.get():
             if self._model is None:
                 self._model = self._load()
             return self._model
 
     def _load(self) -> LoadedModel:
+        leave_team()
         checkpoint = Checkpoint.open(self._source.fetch())
         family = find_family(checkpoint.config)
         load = family.load if family else load_generic
-        model = load(
-            checkpoint,
-            dtype=self._settings.dtype,
-            device=self._settings.device,
-            int8=self._settings.quantize == "int8",
-        )
+        with gate:
+            model = load(
+                checkpoint,
+                dtype=self._settings.dtype,
+                device=self._settings.device,
+                int8=self._settings.quantize == "int8",
+            )
         if self._settings.device.type == "cuda":
             self._fit_batches(checkpoint.config)
         wanted = self._settings.max_length
@@ -267,13 +271,6 @@ class LocalScorer(Scorer):
             free, hidden, config.size("intermediate_size", 4 * hidden), self._settings.dtype
         )
         self._runner.budget = min(self._runner.budget, fit)
-
-    def _executor(self) -> ThreadPoolExecutor:
-        """This process's threads; a forked child has none of its parent's."""
-        if self._pool is None or self._pool[0] != os.getpid():
-            pool = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="nvrerank")
-            self._pool = os.getpid(), pool
-        return self._pool[1]
 
     def __copy__(self) -> Self:
         return self
@@ -291,6 +288,10 @@ class LocalScorer(Scorer):
         if settings.max_length is not None:
             told += f", max_length={settings.max_length}"
         return f"{told}, long_passages={settings.long_passages!r})"
+
+
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="nvrerank")
 
 
 def _refuse_long(pairs: Sequence[TokenPair], limit: int) -> None:
