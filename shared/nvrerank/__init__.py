@@ -20,12 +20,14 @@ from .errors import (
     NVRerankError,
     RateLimitError,
     RequestRejectedError,
+    ScoringError,
     ServiceUnavailableError,
 )
 from .fusion import ReciprocalRankFusion, ZScoreFusion
 from .models import MODELS, RerankModel
 from .ranking import PassthroughWarning, Ranked, Ranking, arerank, rerank
 from .scorer import Scored, Scorer
+from .truncation import TruncationWarning
 
 if TYPE_CHECKING:
     from . import show
@@ -56,7 +58,9 @@ __all__ = [
     "RerankModel",
     "Scored",
     "Scorer",
+    "ScoringError",
     "ServiceUnavailableError",
+    "TruncationWarning",
     "Windowed",
     "ZScoreFusion",
     "arerank",

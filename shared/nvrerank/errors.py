@@ -14,7 +14,8 @@
     │       ├── RateLimitError
     │       └── DeadlineExceededError
     └── report it
-        └── BadResponseError           scores that are not one finite number a passage
+        ├── BadResponseError           scores that are not one finite number a passage
+        └── ScoringError               a scorer raised something else while it scored
 
 A bad argument stays a `ValueError`, one of the wrong type a `TypeError`.
 """
@@ -131,3 +132,7 @@ class DeadlineExceededError(ServiceUnavailableError):
 
 class BadResponseError(NVRerankError):
     """What came back is not one finite score for each passage."""
+
+
+class ScoringError(NVRerankError):
+    """A scorer raised what is no error of this package; `__cause__` is what it raised."""

@@ -56,6 +56,7 @@ class Ranking(list[Ranked]):
         query: The query, as it was scored.
         passages: All passages, in input order, also those that were dropped.
         retrieval_scores: What retrieval scored them, in input order; None: not known.
+        query_truncated: Whether the query is known not to have been read to its end.
     """
 
     def __init__(
@@ -64,11 +65,14 @@ class Ranking(list[Ranked]):
         query: str,
         passages: Sequence[str],
         retrieval_scores: Sequence[float | None] | None = None,
+        *,
+        query_truncated: bool = False,
     ) -> None:
         super().__init__(ranked)
         self.query = query
         self.passages = passages
         self.retrieval_scores = retrieval_scores
+        self.query_truncated = query_truncated
 
     @property
     def truncated(self) -> int:
@@ -90,8 +94,8 @@ class Ranking(list[Ranked]):
 
         return table(self)
 
-    def __reduce__(self) -> tuple[type[Ranking], tuple[object, ...]]:
-        return type(self), (list(self), self.query, self.passages, self.retrieval_scores)
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (list(self), self.query, self.passages), self.__dict__
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +250,9 @@ def finish(job: Job, scores: Sequence[Scored], options: RankOptions, *, source: 
     logits = checked_scores([one.logit for one in scores], len(job.texts), source=source)
     checked = [replace(one, logit=logit) for one, logit in zip(scores, logits, strict=True)]
     each = [None if slot is None else checked[slot] for slot in job.slots]
-    return _ranking(job, order(each, options, job.retrieval_scores))
+    ranking = _ranking(job, order(each, options, job.retrieval_scores))
+    ranking.query_truncated = any(one.query_truncated for one in scores)
+    return ranking
 
 
 def order(

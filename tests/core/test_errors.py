@@ -23,6 +23,7 @@ from nvrerank import NVRerankError, RequestRejectedError, ServiceUnavailableErro
         ("RateLimitError", "ServiceUnavailableError"),
         ("DeadlineExceededError", "ServiceUnavailableError"),
         ("BadResponseError", "NVRerankError"),
+        ("ScoringError", "NVRerankError"),
     ],
 )
 def test_each_error_stands_under_what_the_caller_can_do(name, parent):

@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def scorer(folder):
-    return LocalScorer(folder, device="cpu", batch_tokens=64)
+    return LocalScorer(folder, device="cpu", batch_tokens=64, long_passages="truncate")
 
 
 @pytest.fixture(params=["score", "ascore"])

@@ -19,6 +19,7 @@ from nvrerank.per_process import PerProcess
 from nvrerank.rulers import Ruler
 from nvrerank.scorer import Scored, Scorer
 from nvrerank.texts import clean_call, clean_query
+from nvrerank.truncation import Notices
 from nvrerank.windows import Cutting, LongPassages, WindowPlan
 
 from .call import Batch, Call
@@ -108,6 +109,7 @@ class HostedScorer(Scorer):
         self._settings = settings = checked_settings(key=key, headers=extra, **self._arguments)
         self._served = Served(settings)
         self._usage: deque[Usage] = deque(maxlen=_CALLS_REMEMBERED)
+        self._notices = Notices()
         self._closed = False
         self._senders = PerProcess(partial(Sender, settings))
         weakref.finalize(self, _close, self._senders)
@@ -146,7 +148,7 @@ class HostedScorer(Scorer):
         began = time.monotonic()
         windows = self._windows(query, texts)
         with windows.naming_passages():
-            return windows.pooled(self._scored(self._score(query, windows.texts, began)))
+            return self._pooled(windows, self._score(windows.query or query, windows.texts, began))
 
     async def ascore_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
         """As `score_detailed`, in tasks; windows are planned in a thread."""
@@ -156,7 +158,7 @@ class HostedScorer(Scorer):
         began = time.monotonic()
         windows = await asyncio.to_thread(self._windows, query, texts)
         with windows.naming_passages():
-            return windows.pooled(self._scored(await self._ascore(query, windows.texts, began)))
+            return self._pooled(windows, await self._ascore(windows.query or query, windows.texts, began))
 
     def ruler(self, query: str) -> Ruler:
         """What counts passages beside this query, exactly if the model's tokenizer is on this machine."""
@@ -265,6 +267,11 @@ class HostedScorer(Scorer):
 
     def _windows(self, query: str, texts: Sequence[str]) -> WindowPlan:
         return Cutting().plan(self.ruler(query), texts)
+
+    def _pooled(self, windows: WindowPlan, logits: Sequence[float]) -> list[Scored]:
+        if windows.query is not None:
+            self._notices.query()
+        return windows.pooled(self._scored(logits))
 
     def _scored(self, logits: Sequence[float]) -> list[Scored]:
         refused = self._settings.truncate == "NONE" and self._settings.address.protocol.name != "cohere"

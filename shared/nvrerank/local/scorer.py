@@ -14,8 +14,9 @@ import torch
 
 from nvrerank.errors import RequestRejectedError
 from nvrerank.per_process import PerProcess
-from nvrerank.scorer import Scored, Scorer, checked_scores
+from nvrerank.scorer import Scored, Scorer, checked_scores, scoring_errors
 from nvrerank.texts import clean_call, clean_query
+from nvrerank.truncation import Notices
 from nvrerank.windows import Cutting, LongPassages
 
 from .checkpoint import Checkpoint
@@ -52,7 +53,9 @@ class LocalScorer(Scorer):
         max_length: Tokens of query and passage together; None: the model's context.
         long_passages: What becomes of a passage that is too long. "truncate" cuts its end off, "windows"
             scores it in parts as `nvrerank.Windowed` does, "error" refuses it. None: as `truncate` says; if
-            that says nothing, "truncate".
+            that says nothing, "truncate" with one `nvrerank.TruncationWarning`. A passage keeps a quarter of
+            `max_length`: a query that leaves it less is cut to its beginning, with one such warning, or
+            refused by "error" if the pair does not fit.
         truncate: The same in the official classes' words: "END" is "truncate", "NONE" is "error".
         batch_tokens: Tokens computed at once; None: 512 on each core of a CPU (256 in int8), 16,384
             elsewhere. On a GPU with little free memory it is less; when memory runs out it is halved and
@@ -110,6 +113,7 @@ class LocalScorer(Scorer):
             progress=progress,
             crew=crew if self._settings.device.type == "cpu" else None,
         )
+        self._notices = Notices(passages=long_passages is None and truncate is None)
         self._model: LoadedModel | None = None
         self._loading = PerProcess(threading.Lock)
         self._tokenizing = PerProcess(threading.Lock)
@@ -154,6 +158,7 @@ class LocalScorer(Scorer):
             ModelLoadError: The checkpoint can't be used.
             RequestRejectedError: A pair is too long (`long_passages="error"`), or one pair alone does not
                 fit into memory; `index` names the passage.
+            ScoringError: The model failed otherwise; `__cause__` is what it raised.
         """
         return [one.logit for one in self.score_detailed(query, passages)]
 
@@ -163,7 +168,7 @@ class LocalScorer(Scorer):
 
     def score_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
         """As `score`, with whether each passage was cut, and where its best window is if it has several."""
-        [scored] = self._score([(query, passages)], stopped=lambda: False)
+        [scored] = self._told(*self._score([(query, passages)], stopped=lambda: False))
         return scored
 
     async def ascore_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
@@ -171,9 +176,10 @@ class LocalScorer(Scorer):
         stop = threading.Event()
         work = partial(self._score, [(query, passages)], stopped=stop.is_set)
         try:
-            [scored] = await asyncio.get_running_loop().run_in_executor(self._threads.get(), work)
+            answer = await asyncio.get_running_loop().run_in_executor(self._threads.get(), work)
         finally:
             stop.set()
+        [scored] = self._told(*answer)
         return scored
 
     def score_many(self, jobs: Iterable[tuple[str, Sequence[str]]]) -> list[list[float]]:
@@ -196,7 +202,7 @@ class LocalScorer(Scorer):
 
         A note of the error says which job it is about.
         """
-        scored = self._score(list(jobs), stopped=lambda: False)
+        scored = self._told(*self._score(list(jobs), stopped=lambda: False))
         return [[one.logit for one in each] for each in scored]
 
     def ruler(self, query: str) -> LocalRuler:
@@ -205,26 +211,38 @@ class LocalScorer(Scorer):
 
     def _score(
         self, jobs: Sequence[tuple[str, Sequence[str]]], *, stopped: Callable[[], bool]
-    ) -> list[list[Scored]]:
+    ) -> tuple[Parts, list[float]]:
+        """What was computed, and its logits; `_told` makes the answer of it."""
         asked = []
         for number, (query, passages) in enumerate(jobs):
             with naming_job(number, len(jobs)):
                 asked.append(clean_call(query, passages))
         if not any(texts for _, texts in asked):
-            return [[] for _ in asked]
+            return Parts([Part([], None, query_cut=False) for _ in asked]), []
+        forward = self._loaded().forward
         parts = Parts([self._part(number, asked, stopped) for number in range(len(asked))])
-        with parts.naming_passages():
-            logits = self._runner.run(self._loaded().forward, parts.pairs, stopped)
-        return parts.scored(checked_scores(logits, len(parts.pairs), source=self.name), self.max_length)
+        with parts.naming_passages(), scoring_errors(self.name):
+            logits = self._runner.run(forward, parts.pairs, stopped)
+        return parts, checked_scores(logits, len(parts.pairs), source=self.name)
+
+    def _told(self, parts: Parts, logits: list[float]) -> list[list[Scored]]:
+        """The passages' scores; warns of cuts, in the caller's thread so that a line of theirs is named."""
+        if not parts.pairs:
+            return parts.scored([], 0)
+        parts.tell(self._notices, self.max_length)
+        return parts.scored(logits, self.max_length)
 
     def _part(self, number: int, asked: Sequence[tuple[str, list[str]]], stopped: Callable[[], bool]) -> Part:
         """A job's token ids, with the plan of its windows where long passages are to have some."""
         query, texts = asked[number]
-        with naming_job(number, len(asked)):
-            if not texts or self._settings.long_passages != "windows":
-                return Part(self._encoded(query, texts, stopped), None)
-            plan = Cutting().plan(self.ruler(query), texts)
-            return Part(self._encoded(query, plan.texts, stopped), plan)
+        with naming_job(number, len(asked)), scoring_errors(self.name):
+            if not texts or self._settings.long_passages == "error":  # nothing is to be cut
+                return Part(self._encoded(query, texts, stopped), None, query_cut=False)
+            ruler = self.ruler(query)
+            plan = Cutting().plan(ruler, texts) if self._settings.long_passages == "windows" else None
+            read = query if ruler.query is None else ruler.query
+            pairs = self._encoded(read, texts if plan is None else plan.texts, stopped)
+            return Part(pairs, plan, query_cut=ruler.query is not None)
 
     def _encoded(self, query: str, texts: Sequence[str], stopped: Callable[[], bool]) -> list[TokenPair]:
         encoder, limit = self._loaded().encoder, self.max_length
