@@ -36,7 +36,7 @@ class Notices:
         """
         if excess and self._is_first("passages"):
             _warn(
-                f"{len(excess)} of {count} passages were not read whole: with the query they have up to "
+                f"not read whole: {len(excess)} of {count} passages, which with the query have up to "
                 f"{max(excess)} tokens more than the {limit} that are read. A scorer made with "
                 "long_passages='windows' reads them whole, with 'truncate' it cuts them without this warning"
             )

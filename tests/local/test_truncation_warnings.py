@@ -67,7 +67,7 @@ def test_cut_passages_are_counted_and_the_remedy_named(make, way):
     scorer = make()
     excess = scorer.load()._model.encoder.encode(QUERY, [LONG], 64)[0].whole - 64
     [one] = told(lambda: way(scorer, QUERY, [SHORT, LONG, LONG[:-90]]))
-    assert str(one.message).startswith("2 of 3 passages were not read whole")
+    assert str(one.message).startswith("not read whole: 2 of 3 passages")
     assert f"up to {excess} tokens more than the 64 that are read" in str(one.message)
     assert "long_passages='windows'" in str(one.message)
     assert one.filename == __file__
