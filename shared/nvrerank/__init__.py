@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from . import per_process as per_process  # it counts forks from here on
 from .errors import (
     AuthenticationError,
     BadResponseError,

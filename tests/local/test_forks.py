@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -165,6 +167,19 @@ def test_tokenizers_that_were_told_to_use_threads_do_not_hang_in_a_child(kind, t
     scorer = Windowed(LocalScorer(folder, device="cpu"), size=24)
     expected = scorer.score(QUERY, MANY)
     assert in_child(lambda: scorer.score(QUERY, MANY)) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_fork_between_the_import_of_the_package_and_of_its_scorers_is_known():
+    script = """
+import os, sys
+import nvrerank
+child = os.fork()
+if child == 0:
+    from nvrerank.per_process import is_forked
+    os._exit(0 if is_forked() else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 0
 
 
 def test_a_pool_of_forked_processes_scores(expected):
