@@ -126,14 +126,16 @@ def checked_scores(scores: Sequence[float], count: int, *, source: str) -> list[
 
 @contextmanager
 def scoring_errors(source: str) -> Iterator[None]:
-    """Within it whatever is raised becomes an `NVRerankError`; a call that was cancelled stays cancelled.
+    """Within it whatever is raised becomes an `NVRerankError`, unless the call was cancelled.
+
+    A warning that the caller has made an error stays what it is.
 
     Args:
         source: The scorer's name, for the message.
     """
     try:
         yield
-    except (NVRerankError, CancelledError):
+    except (NVRerankError, CancelledError, Warning):
         raise
     except Exception as error:
         raise ScoringError(f"{source} failed while scoring: {type(error).__name__}: {error}") from error

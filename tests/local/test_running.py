@@ -99,7 +99,9 @@ def test_whatever_a_model_raises_is_an_error_of_ours_with_its_cause(folder, scor
         assert [one.index for one in rerank(scorer, "q", ["a", "b"], on_error="passthrough")] == [0, 1]
 
 
-@pytest.mark.parametrize("error", [ModelLoadError("ours"), CancelledError(), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error", [ModelLoadError("ours"), CancelledError(), KeyboardInterrupt(), UserWarning("made an error")]
+)
 def test_errors_of_ours_and_what_stops_a_call_stay_as_they_are(folder, error):
     with pytest.raises(type(error)) as caught:
         failing(folder, error).score("q", ["a"])
