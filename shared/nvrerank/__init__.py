@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from . import per_process as per_process  # it counts forks from here on
 from .errors import (
     AuthenticationError,
     BadResponseError,
@@ -28,6 +29,7 @@ from .fusion import ReciprocalRankFusion, ZScoreFusion
 from .models import MODELS, RerankModel
 from .ranking import PassthroughWarning, Ranked, Ranking, UncalibratedWarning, arerank, rerank
 from .scorer import Scored, Scorer
+from .truncation import TruncationWarning
 
 if TYPE_CHECKING:
     from . import show
@@ -61,6 +63,7 @@ __all__ = [
     "ScorerClosedError",
     "ScoringError",
     "ServiceUnavailableError",
+    "TruncationWarning",
     "UncalibratedWarning",
     "Windowed",
     "ZScoreFusion",

@@ -9,15 +9,13 @@ import math
 import operator
 import warnings
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, SupportsIndex, get_args
 
-from .errors import NVRerankError, RequestRejectedError, ScoringError
+from .errors import NVRerankError, RequestRejectedError
 from .fusion import Fusion, FusionName, as_fusion, checked_retrieval_scores
-from .scorer import Scale, Scored, Scorer, checked_scores
+from .scorer import Scale, Scored, Scorer, checked_scores, scoring_errors
 from .texts import clean_passages, clean_query, is_blank
 
 if TYPE_CHECKING:
@@ -66,6 +64,7 @@ class Ranking(list[Ranked]):
         query: The query, as it was scored.
         passages: All passages, in input order, also those that were dropped.
         retrieval_scores: What retrieval scored them, in input order; None: not known.
+        query_truncated: Whether the query is known not to have been read to its end.
     """
 
     def __init__(
@@ -74,11 +73,14 @@ class Ranking(list[Ranked]):
         query: str,
         passages: Sequence[str],
         retrieval_scores: Sequence[float | None] | None = None,
+        *,
+        query_truncated: bool = False,
     ) -> None:
         super().__init__(ranked)
         self.query = query
         self.passages = passages
         self.retrieval_scores = retrieval_scores
+        self.query_truncated = query_truncated
 
     @property
     def truncated(self) -> int:
@@ -100,8 +102,8 @@ class Ranking(list[Ranked]):
 
         return table(self)
 
-    def __reduce__(self) -> tuple[type[Ranking], tuple[object, ...]]:
-        return type(self), (list(self), self.query, self.passages, self.retrieval_scores)
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (list(self), self.query, self.passages), self.__dict__
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +194,7 @@ def rerank(
         return _unscored(job, options)
     _warn_if_uncalibrated(scorer, options)
     try:
-        with _errors_of_ours(scorer):
+        with scoring_errors(scorer.name):
             scores = scorer.score_detailed(job.query, job.texts)
         return finish(job, scores, options, source=scorer.name, scale=scorer.scale)
     except NVRerankError as error:
@@ -220,7 +222,7 @@ async def arerank(
         return _unscored(job, options)
     _warn_if_uncalibrated(scorer, options)
     try:
-        with _errors_of_ours(scorer):
+        with scoring_errors(scorer.name):
             scores = await scorer.ascore_detailed(job.query, job.texts)
         return finish(job, scores, options, source=scorer.name, scale=scorer.scale)
     except NVRerankError as error:
@@ -274,7 +276,9 @@ def finish(
     logits = checked_scores([one.logit for one in scores], len(job.texts), source=source)
     checked = [replace(one, logit=logit) for one, logit in zip(scores, logits, strict=True)]
     each = [None if slot is None else checked[slot] for slot in job.slots]
-    return _ranking(job, order(each, options, job.retrieval_scores, scale=scale))
+    ranking = _ranking(job, order(each, options, job.retrieval_scores, scale=scale))
+    ranking.query_truncated = any(one.query_truncated for one in scores)
+    return ranking
 
 
 def order(
@@ -338,17 +342,6 @@ def sigmoid(logit: float) -> float:
         return 1.0 / (1.0 + math.exp(-logit))
     small = math.exp(logit)
     return small / (1.0 + small)
-
-
-@contextmanager
-def _errors_of_ours(scorer: Scorer) -> Iterator[None]:
-    """Within it whatever a scorer raises is an NVRerankError; a call that was cancelled stays cancelled."""
-    try:
-        yield
-    except (NVRerankError, CancelledError):
-        raise
-    except Exception as error:
-        raise ScoringError(f"{scorer.name} failed while scoring: {type(error).__name__}: {error}") from error
 
 
 def _warn_if_uncalibrated(scorer: Scorer, options: RankOptions) -> None:

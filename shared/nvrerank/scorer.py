@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
-from .errors import BadResponseError
+from .errors import BadResponseError, NVRerankError, ScoringError
 from .rulers import EstimatedRuler, Ruler
 
 Scale = Literal["logit", "probability"]
@@ -25,11 +27,13 @@ class Scored:
             None: the scorer can't tell.
         window: Where the passage was scored in parts, the characters of the best of them, as (start, end);
             None: it was scored as a whole.
+        query_truncated: Whether the query is known not to have been read to its end.
     """
 
     logit: float
     truncated: bool | None = None
     window: tuple[int, int] | None = None
+    query_truncated: bool = False
 
 
 class Scorer(ABC):
@@ -135,6 +139,23 @@ def checked_scores(scores: Sequence[float], count: int, *, source: str) -> list[
             )
         numbers.append(number)
     return numbers
+
+
+@contextmanager
+def scoring_errors(source: str) -> Iterator[None]:
+    """Within it whatever is raised becomes an `NVRerankError`, unless the call was cancelled.
+
+    A warning that the caller has made an error stays what it is.
+
+    Args:
+        source: The scorer's name, for the message.
+    """
+    try:
+        yield
+    except (NVRerankError, CancelledError, Warning):
+        raise
+    except Exception as error:
+        raise ScoringError(f"{source} failed while scoring: {type(error).__name__}: {error}") from error
 
 
 def _as_float(score: object) -> float | None:

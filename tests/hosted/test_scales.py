@@ -46,7 +46,7 @@ KNOWN = {"model", "query", "documents", "top_n", "max_tokens_per_doc"}
 def cohere(request):
     """Cohere's own service: what it does not know it refuses, one member at a time."""
     body = json.loads(request.content)
-    for name in body.keys() - KNOWN:
+    for name in (name for name in body if name not in KNOWN):
         message = f"unknown field: parameter '{name}' is not a valid field."
         return httpx.Response(422, json={"id": "x", "message": message})
     meta = {"billed_units": {"search_units": 1}, "tokens": {"input_tokens": 40, "output_tokens": 0}}

@@ -16,13 +16,14 @@ from types import EllipsisType
 from typing import Any, Self
 
 from nvrerank.errors import MissingKeyError, RequestRejectedError, ScorerClosedError
+from nvrerank.per_process import PerProcess
 from nvrerank.rulers import Ruler
 from nvrerank.scorer import Scale, Scored, Scorer
 from nvrerank.texts import clean_call, clean_query
+from nvrerank.truncation import Notices
 from nvrerank.windows import Cutting, LongPassages, WindowPlan
 
 from .call import Batch, Call
-from .forks import PerProcess
 from .key import ExtraHeaders, Key
 from .messages import Request, Scores, Truncate, Usage
 from .plan import plan
@@ -126,6 +127,7 @@ class HostedScorer(Scorer):
         self._optional = settings.address.protocol.optional
         self._served = Served(settings)
         self._usage: deque[Usage] = deque(maxlen=_CALLS_REMEMBERED)
+        self._notices = Notices()
         self._closed = False
         self._senders = PerProcess(partial(Sender, settings))
         weakref.finalize(self, _close, self._senders)
@@ -169,7 +171,7 @@ class HostedScorer(Scorer):
         began = time.monotonic()
         windows = self._windows(query, texts)
         with windows.naming_passages():
-            return windows.pooled(self._scored(self._score(query, windows.texts, began)))
+            return self._pooled(windows, self._score(windows.query or query, windows.texts, began))
 
     async def ascore_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
         """As `score_detailed`, in tasks; windows are planned in a thread."""
@@ -179,7 +181,7 @@ class HostedScorer(Scorer):
         began = time.monotonic()
         windows = await asyncio.to_thread(self._windows, query, texts)
         with windows.naming_passages():
-            return windows.pooled(self._scored(await self._ascore(query, windows.texts, began)))
+            return self._pooled(windows, await self._ascore(windows.query or query, windows.texts, began))
 
     def ruler(self, query: str) -> Ruler:
         """What counts passages beside this query, exactly if the model's tokenizer is on this machine."""
@@ -312,6 +314,11 @@ class HostedScorer(Scorer):
 
     def _windows(self, query: str, texts: Sequence[str]) -> WindowPlan:
         return Cutting().plan(self.ruler(query), texts)
+
+    def _pooled(self, windows: WindowPlan, logits: Sequence[float]) -> list[Scored]:
+        if windows.query is not None:
+            self._notices.query()
+        return windows.pooled(self._scored(logits))
 
     def _scored(self, logits: Sequence[float]) -> list[Scored]:
         refused = self._settings.truncate == "NONE"

@@ -20,6 +20,11 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_count)
 
 
+def is_forked() -> bool:
+    """Whether this process was forked since the import: then it has none of its parent's threads."""
+    return _forks > 0
+
+
 class PerProcess(Generic[T]):
     """Makes one at the first use in each process.
 
