@@ -12,10 +12,10 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from .borders import Borders, Span, cut
 from .errors import RequestRejectedError
 from .rulers import Ruler
 from .scorer import Scored
+from .segmentation import Boundaries, Span, cut
 
 Pool = Literal["max", "mean", "first"]
 LongPassages = Literal["truncate", "windows", "error"]
@@ -86,11 +86,11 @@ class Cutting:
 
         Cut off, a piece can have other tokens than within its passage: then all is cut shorter.
         """
-        ends, borders = ruler.ends(text), Borders(text)
+        ends, boundaries = ruler.ends(text), Boundaries(text)
         overlap = OVERLAP if self.overlap is None else self.overlap
         budget = most
         while True:
-            spans = list(cut(text, ends, borders, budget, min(overlap, budget // 4)))
+            spans = list(cut(text, ends, boundaries, budget, min(overlap, budget // 4)))
             excess = max(ruler.counts([text[start:end] for start, end in spans])) - most
             if excess <= 0 or budget == 1:
                 return spans

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nvrerank.ranking import Ranking, ScoreMode, arerank, rerank
 from nvrerank.scorer import Scorer
-from nvrerank.sentences import sentences
+from nvrerank.segmentation import sentences
 
 from .excerpt import Span, pieces
 from .html_table import MARKED, ROWS, number

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvrerank.sentences import sentences
+from nvrerank.segmentation import sentences
 from nvrerank.texts import is_blank
 
 
