@@ -34,15 +34,22 @@ class Config:
         Raises:
             ModelLoadError: The file is missing, not JSON, or not an object.
         """
-        try:
-            values = json.loads(file.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ModelLoadError(f"{file} is missing: is this a model's folder?") from None
-        except (OSError, ValueError, RecursionError) as error:
-            raise ModelLoadError(f"{file} can't be read as JSON: {error}") from error
+        values = _json(file)
         if not isinstance(values, dict):
             raise ModelLoadError(f"{file} holds a {type(values).__name__}, not an object")
         return cls(file, values)
+
+    @classmethod
+    def read_list(cls, file: Path) -> list[Config]:
+        """Reads a JSON list of objects.
+
+        Raises:
+            ModelLoadError: The file is missing, not JSON, or not such a list.
+        """
+        values = _json(file)
+        if not isinstance(values, list) or not all(isinstance(one, dict) for one in values):
+            raise ModelLoadError(f"{file} holds no list of objects")
+        return [cls(file, one) for one in values]
 
     def size(self, name: str, default: int | None = None, *, at_most: int = LARGEST) -> int:
         """A whole number from 1 to `at_most`.
@@ -87,9 +94,13 @@ class Config:
         Raises:
             ModelLoadError: The value is there and none of those allowed.
         """
-        value = self.values.get(name)
-        if value is not None and value not in allowed:
+        if not self.means(name, *allowed):
             raise self.wrong(name, " or ".join(map(repr, allowed)))
+
+    def means(self, name: str, *allowed: object) -> bool:
+        """Whether a value is absent, null or one of those allowed."""
+        value = self.values.get(name)
+        return value is None or value in allowed
 
     def wrong(self, name: str, wanted: str) -> ModelLoadError:
         """The error for a value that is not what was wanted."""
@@ -98,3 +109,12 @@ class Config:
     def _get(self, name: str, default: float | None) -> Any:
         value = self.values.get(name)
         return default if value is None else value
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelLoadError(f"{file} is missing: is this a model's folder?") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelLoadError(f"{file} can't be read as JSON: {error}") from error
