@@ -53,8 +53,7 @@ class Family:
         forward: How the module is called for a batch.
         context: Tokens it reads.
         body: What the names of its layers begin with: what `quantize` makes smaller.
-        head: Regular expression of the tensors behind the layers, which stay float32: scores of half precision
-            tie.
+        head: Regular expression of the tensors behind the layers, which stay float32: half precision ties.
         not_needed: Regular expression of tensors that checkpoints of it hold and scoring doesn't need.
         marks: Names that config.json must have for it to be this family at all.
         twin: The tensor of the head in transformers' own class of the same function; "": it has none.

@@ -60,8 +60,8 @@ class Labels:
         if count == 1 or (count == 2 and usual):  # noqa: PLR2004  # no, yes
             return cls(count, count - 1, apart)
         raise ModelLoadError(
-            f"{config.file}: {count} labels {names}: a classifier, not a reranker, unless LocalScorer(label=...) "
-            "says which label means relevant"
+            f"{config.file}: {count} labels {names}: a classifier, not a reranker, unless "
+            "LocalScorer(label=...) says which label means relevant"
         )
 
     def logit(self, labels: Tensor) -> Tensor:

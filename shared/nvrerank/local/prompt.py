@@ -182,7 +182,7 @@ class PiecesEncoder(PairEncoder):
             token.content: (place, token) for place, token in tokenizer.get_added_tokens_decoder().items()
         }
         marks = "|".join(map(re.escape, sorted(added, key=len, reverse=True))) or r"(?!)"
-        parts = [part for piece in pieces for part in re.split(f"({marks})", piece) if part]
+        parts: list[str] = [part for piece in pieces for part in re.split(f"({marks})", piece) if part]
         self._marks = {part: added[part][0] for part in parts if part in added}
         for token in (added[part][1] for part in self._marks):
             if not token.special:  # it would be read in a text too
@@ -190,7 +190,7 @@ class PiecesEncoder(PairEncoder):
                 tokenizer.add_special_tokens([token])
         [place] = [place for place, part in enumerate(parts) if PASSAGE in part]
         self._before, self._after = parts[:place], parts[place + 1 :]
-        self._left, _, self._right = parts[place].partition(PASSAGE)
+        self._left, self._right = parts[place].split(PASSAGE)
 
     def encode(self, query: str, passages: Sequence[str], max_length: int) -> list[TokenPair]:
         """As promised by `PairEncoder`."""

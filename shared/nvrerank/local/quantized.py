@@ -48,7 +48,7 @@ class Int8Linear(nn.Module):
 
 
 def quantize(module: nn.Module, body: str) -> int:
-    """Puts an `Int8Linear` in the place of each linear layer below `body`; heads, poolers and embeddings stay.
+    """Puts an `Int8Linear` in the place of each linear layer below `body`; poolers and heads stay.
 
     Warns where this machine multiplies integers no faster than floats.
 

@@ -1,4 +1,4 @@
-"""Rerankers whose folder doesn't say how it ranks: their authors' prompts, as data. A new one is a new record.
+"""Rerankers whose folder doesn't say how it ranks: their authors' prompts, as data; a new one is a record.
 
 The pieces of a prompt are tokenised apart, as the source does it.
 """
@@ -38,18 +38,37 @@ class Recipe:
 
 
 _CHAT = ("<|im_start|>", "<|im_end|>")
+_QWEN3_HEAD = """<|im_start|>system
+Judge whether the Document meets the requirements based on the Query and the Instruct provided. \
+Note that the answer can only be "yes" or "no".<|im_end|>
+<|im_start|>user
+"""
+_QWEN3 = f"""<Instruct>: Given a web search query, retrieve relevant passages that answer the query
+<Query>: {QUERY}
+<Document>: {PASSAGE}<|im_end|>
+<|im_start|>assistant
+<think>
+
+</think>
+
+"""
+_MXBAI_HEAD = """<|im_start|>system
+You are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>
+<|im_start|>user
+"""
+_MXBAI_TASK = """You are a search relevance expert who evaluates how well documents match search \
+queries. For each query-document pair, carefully analyze the semantic relationship between them, \
+then provide your binary relevance judgment (0 for not relevant, 1 for relevant).
+Relevance:"""
+_BGE_TASK = """Given a query A and a passage B, determine whether the passage contains an answer to the query \
+by providing a prediction of either 'Yes' or 'No'."""
+
 RECIPES = (
     Recipe(  # https://huggingface.co/Qwen/Qwen3-Reranker-0.6B
         name="Qwen3-Reranker",
         pattern=r"qwen3[-_.]?reranker",
         model_type="qwen3",
-        pieces=(
-            "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the "
-            'Instruct provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n',
-            "<Instruct>: Given a web search query, retrieve relevant passages that answer the query\n"
-            f"<Query>: {QUERY}\n<Document>: {PASSAGE}",
-            "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
-        ),
+        pieces=(_QWEN3_HEAD, _QWEN3),
         markers=_CHAT,
         yes="yes",
         no="no",
@@ -60,15 +79,7 @@ RECIPES = (
         pattern=r"mxbai[-_.]?rerank[-_.](\w+[-_.])?v2",
         model_type="qwen2",
         pieces=(
-            "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
-            "<|im_start|>user\n",
-            f"query: {QUERY}",
-            "\n",
-            f"document: {PASSAGE}",
-            "\n",
-            "You are a search relevance expert who evaluates how well documents match search queries. For each "
-            "query-document pair, carefully analyze the semantic relationship between them, then provide your "
-            "binary relevance judgment (0 for not relevant, 1 for relevant).\nRelevance:",
+            *(_MXBAI_HEAD, f"query: {QUERY}", "\n", f"document: {PASSAGE}", "\n", _MXBAI_TASK),
             "<|im_end|>\n<|im_start|>assistant\n",
         ),
         markers=_CHAT,
@@ -80,14 +91,7 @@ RECIPES = (
         name="bge-reranker-v2-gemma",
         pattern=r"bge[-_.]?reranker[-_.](v2[-_.])?gemma",
         model_type="gemma",
-        pieces=(
-            f"<bos>A: {QUERY}",
-            "\n",
-            f"B: {PASSAGE}",
-            "\n",
-            "Given a query A and a passage B, determine whether the passage contains an answer to the query by "
-            "providing a prediction of either 'Yes' or 'No'.",
-        ),
+        pieces=(f"<bos>A: {QUERY}", "\n", f"B: {PASSAGE}", "\n", _BGE_TASK),
         markers=("<bos>",),
         yes="Yes",
         no=None,
@@ -98,7 +102,10 @@ RECIPES = (
 
 def find_recipe(names: Iterable[str], model_type: object) -> Recipe | None:
     """The recipe of a model that is called so."""
+    called = list(names)
     for recipe in RECIPES:
-        if recipe.model_type == model_type and any(re.search(recipe.pattern, one, re.IGNORECASE) for one in names):
+        if recipe.model_type == model_type and any(
+            re.search(recipe.pattern, name, re.IGNORECASE) for name in called
+        ):
             return recipe
     return None

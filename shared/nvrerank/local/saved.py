@@ -1,4 +1,4 @@
-"""What sentence-transformers wrote beside the weights: modules, prompts, activation. Data, read with suspicion.
+"""What sentence-transformers saved beside the weights: modules, prompts, activation; read with suspicion.
 
 Every name of a class is compared with those known here before anything is imported, and every file of weights
 is known to be safetensors before anything is opened; the folder itself names nothing that runs.
@@ -18,12 +18,16 @@ from .config import Config
 
 _MODULE = re.compile(r"sentence_transformers(?:\.\w+)*\.(Transformer|Pooling|Dense|LayerNorm|LogitScore)")
 _KWARGS = {
-    **dict.fromkeys(("model_args", "model_kwargs"), {"attn_implementation", "dtype", "torch_dtype"}),
-    **dict.fromkeys(("config_args", "config_kwargs"), {"num_labels", "classifier_dropout"}),
-    **dict.fromkeys(
-        ("tokenizer_args", "processor_kwargs"),
-        {"model_max_length", "padding_side", "truncation_side", "do_lower_case", "use_fast"},
-    ),
+    key: known
+    for keys, known in (
+        (("model_args", "model_kwargs"), {"attn_implementation", "dtype", "torch_dtype"}),
+        (("config_args", "config_kwargs"), {"num_labels", "classifier_dropout"}),
+        (
+            ("tokenizer_args", "processor_kwargs"),
+            {"model_max_length", "padding_side", "truncation_side", "do_lower_case", "use_fast"},
+        ),
+    )
+    for key in keys
 }
 _KEYS = {
     "Transformer": {
@@ -109,8 +113,8 @@ class Saved:
         exports = [*folder.glob("*.gguf"), *folder.glob("**/*.onnx")]
         if exports and not any(folder.glob("**/*.safetensors")):
             raise ModelLoadError(
-                f"{exports[0]} is an export for another program, and there are no safetensors beside it: give the "
-                "folder of the model that it was made from"
+                f"{exports[0]} is an export for another program, and no safetensors are beside it: give "
+                "the folder of the model that it was made from"
             )
         listed = folder / "modules.json"
         saved = _read_modules(folder, listed) if listed.is_file() else cls(folder)
@@ -140,8 +144,8 @@ def _read_modules(folder: Path, listed: Path) -> Saved:
     kind = settings.values.get("model_type", "SentenceTransformer")
     if kind != "CrossEncoder":
         raise ModelLoadError(
-            f"{settings.file}: model_type is {kind!r:.80}, not 'CrossEncoder': this model embeds texts, it scores "
-            "no pairs"
+            f"{settings.file}: model_type is {kind!r:.80}, not 'CrossEncoder': this model embeds texts, it "
+            "scores no pairs"
         )
     _expect_activation(settings)
     entries = Config.read_list(listed)
@@ -247,8 +251,8 @@ def _expect_activation(config: Config) -> None:
         value = config.values.get(name)
         if value is not None and value not in _LOGITS:
             raise ModelLoadError(
-                f"{config.file}: {name} is {value!r:.120}: scores are the logits before an Identity or a Sigmoid, "
-                "and no other activation is known"
+                f"{config.file}: {name} is {value!r:.120}: scores are the logits before an Identity or a "
+                "Sigmoid, and no other activation is known"
             )
 
 

@@ -96,7 +96,8 @@ class SavedTokenizer:
         largest = max(self.backend.get_vocab(with_added_tokens=True).values(), default=-1)
         if largest >= rows:
             raise ModelLoadError(
-                f"{file} has token id {largest}, the embedding table {rows} rows: they belong to different models"
+                f"{file} has token id {largest}, the embedding table {rows} rows: "
+                "they belong to different models"
             )
 
     def types(self, file: Path, kinds: int) -> bool:
@@ -108,7 +109,7 @@ class SavedTokenizer:
         largest = max(self.backend.encode("a", "b").type_ids, default=0)
         if self.typed == "yes" and largest >= kinds:
             raise ModelLoadError(
-                f"{file}: type_vocab_size is {kinds}, the tokenizer gives token type {largest}: name the inputs in "
-                "model_input_names of tokenizer_config.json"
+                f"{file}: type_vocab_size is {kinds}, the tokenizer gives token type {largest}: name the "
+                "inputs in model_input_names of tokenizer_config.json"
             )
         return self.typed != "no" and largest < kinds

@@ -52,8 +52,7 @@ class Settings:
         """
         if truncate is not None and truncate not in get_args(Truncate):
             raise ValueError(f"truncate must be 'END', 'NONE' or None, not {truncate!r}")
-        if label is not None and (not isinstance(label, int | str) or isinstance(label, bool)):
-            raise TypeError(f"label must be a number or a name, not {label!r}")
+        _check_label(label)
         place = _device(device)
         kind = _dtype(dtype, place)
         _check_quantize(quantize, place, kind)
@@ -66,6 +65,11 @@ class Settings:
             quantize=quantize,
             label=label,
         )
+
+
+def _check_label(label: object) -> None:
+    if label is not None and (isinstance(label, bool) or not isinstance(label, int | str)):
+        raise TypeError(f"label must be a number or a name, not {label!r}")
 
 
 def _device(device: str | torch.device | None) -> torch.device:
