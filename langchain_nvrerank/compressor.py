@@ -10,6 +10,7 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.runnables import RunnableConfig, RunnableLambda, ensure_config
 
 from nvrerank import arerank, rerank
+from nvrerank.adapters import text_only
 from nvrerank.fields import RerankFields
 from nvrerank.fusion import as_data, as_fusion
 
@@ -17,6 +18,7 @@ from .documents import (
     DOCUMENTS_KEYS,
     QUERY_KEYS,
     checked_documents,
+    has_image,
     ranked_documents,
     retrieval_scores,
     value_of,
@@ -27,8 +29,14 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
     """Orders retrieved documents by their relevance to the query, best first.
 
     The documents that come back are copies with `metadata["relevance_score"]`, a float; one that they
-    had before moves to `metadata["retrieval_score"]`. Blank documents come last and have no
-    `relevance_score`. After a passthrough nothing was scored and the metadata is as it was.
+    had before moves to `metadata["retrieval_score"]`. The metadata is a new dictionary with the same values.
+
+    Blank documents are not scored and come last, with -inf for a `relevance_score` (0.0 if `score_mode` is
+    "sigmoid"), so that it can be compared, sorted and formatted. After a passthrough nothing was scored: the
+    metadata is as it was, and a `relevance_score` that was not there is None.
+
+    A document with `metadata["image"]`, a URL or a data URL, is ranked by its text, with a warning: images
+    are not read yet. One without a text is refused with a `RequestRejectedError`.
 
     Where a document was scored in parts, `metadata["relevance_window"]` is the best of them as [start, end]
     of `page_content`; where its end is known not to have been read, `metadata["relevance_truncated"]` is
@@ -48,7 +56,7 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
             else NVIDIA's hosted API.
         nvidia_api_key: The key, a str or a SecretStr. None: `api_key`.
         api_key: The same. None: NVIDIA_API_KEY, which is sent to NVIDIA's own hosts only.
-        max_batch_size: Passages a request. None: 512.
+        max_batch_size: Passages a request, at most; never more than the server takes. None: 512.
         long_passages: What becomes of a passage that is too long: "truncate" cuts its end off, "windows"
             scores it in parts, "error" refuses it. None: as `truncate` says.
         truncate: What the server does with a pair that is too long: "END" cuts, "NONE" refuses. None: as
@@ -101,8 +109,9 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         manager = CallbackManager.configure(_own_or_inherited(callbacks), local_metadata=self._run_metadata())
         run = manager.on_chain_start(None, {"query": query, "documents": candidates}, **self._run_kind())
         try:
-            ranked = rerank(self.scorer, query, _texts(candidates), **self._told(candidates))
-            result = ranked_documents(candidates, ranked)
+            scorer, texts = text_only(self.scorer, _texts(candidates), _images(candidates))
+            ranked = rerank(scorer, query, texts, **self._told(candidates))
+            result = ranked_documents(candidates, ranked, self.score_mode)
         except BaseException as error:
             run.on_chain_error(error)
             raise
@@ -121,8 +130,9 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
             None, {"query": query, "documents": candidates}, **self._run_kind()
         )
         try:
-            ranked = await arerank(self.scorer, query, _texts(candidates), **self._told(candidates))
-            result = ranked_documents(candidates, ranked)
+            scorer, texts = text_only(self.scorer, _texts(candidates), _images(candidates))
+            ranked = await arerank(scorer, query, texts, **self._told(candidates))
+            result = ranked_documents(candidates, ranked, self.score_mode)
         except BaseException as error:
             await run.on_chain_error(error)
             raise
@@ -168,6 +178,10 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
 
 def _texts(documents: Iterable[Document]) -> list[str]:
     return [document.page_content for document in documents]
+
+
+def _images(documents: Iterable[Document]) -> list[bool]:
+    return [has_image(document) for document in documents]
 
 
 def _own_or_inherited(callbacks: Callbacks | None) -> Callbacks | None:

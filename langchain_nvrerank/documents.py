@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.documents import Document
 
-from nvrerank import Ranked
+from nvrerank import Ranked, Ranking
+from nvrerank.adapters import passed_through
 from nvrerank.fusion import known_score
+from nvrerank.ranking import ScoreMode
 from nvrerank.texts import span_before_cleaning
 
 SCORE_KEY = "relevance_score"
@@ -16,6 +20,8 @@ RETRIEVAL_SCORE_KEY = "retrieval_score"
 WINDOW_KEY = "relevance_window"
 TRUNCATED_KEY = "relevance_truncated"
 FUSED_KEY = "fused_score"
+IMAGE_KEY = "image"
+_IMAGE = re.compile(r"data:image|[A-Za-z][A-Za-z0-9+.-]*://[^/?#]")
 
 RETRIEVAL_SCORE_KEYS = (RETRIEVAL_SCORE_KEY, SCORE_KEY, "score")
 QUERY_KEYS = ("query", "question", "input")
@@ -42,22 +48,35 @@ def retrieval_scores(documents: Iterable[Document]) -> list[float | None]:
     return [_retrieval_score(document.metadata) for document in documents]
 
 
-def ranked_documents(documents: Sequence[Document], ranked: Sequence[Ranked]) -> list[Document]:
+def has_image(document: Document) -> bool:
+    """Whether the metadata has an image as NVIDIA's official class sends it: a URL or a data URL.
+
+    Anything else under that name, such as a file's, is metadata like any other.
+    """
+    image = document.metadata.get(IMAGE_KEY)
+    return isinstance(image, str) and _IMAGE.match(image) is not None
+
+
+def ranked_documents(
+    documents: Sequence[Document], ranked: Ranking, score_mode: ScoreMode = "logit"
+) -> list[Document]:
     """Copies of the documents in their new order, each with its score and marks in `metadata`.
 
-    A `relevance_score` that a document came with moves to `retrieval_score`, marks of an earlier reranking
-    go; a blank document has no new ones. Where nothing was scored (a passthrough) the metadata stays as it
-    was.
+    The dictionary is a new one, its values are shared. `relevance_score` is always there: a float, for a
+    blank document the least there is, -inf or 0.0. One that a document came with moves to `retrieval_score`,
+    marks of an earlier reranking go. Where nothing was scored (a passthrough) the metadata stays as it was,
+    and a `relevance_score` that is not there is None.
     """
-    copies = [documents[one.index].model_copy(deep=True) for one in ranked]
-    if all(one.score is None for one in ranked):
-        return copies
-    for document, one in zip(copies, ranked, strict=True):
-        if SCORE_KEY in document.metadata:
-            document.metadata.setdefault(RETRIEVAL_SCORE_KEY, document.metadata.pop(SCORE_KEY))
-        for key in (WINDOW_KEY, TRUNCATED_KEY, FUSED_KEY):
-            document.metadata.pop(key, None)
-        document.metadata.update(_marks(document.page_content, one))
+    unscored, blank_score = passed_through(ranked), -math.inf if score_mode == "logit" else 0.0
+    copies = []
+    for one in ranked:
+        document = documents[one.index]
+        metadata = dict(document.metadata)
+        if unscored:
+            metadata.setdefault(SCORE_KEY, None)
+        else:
+            _mark(metadata, document.page_content, one, blank_score)
+        copies.append(document.model_copy(update={"metadata": metadata}))
     return copies
 
 
@@ -78,15 +97,19 @@ def value_of(inputs: Mapping[str, Any], keys: Sequence[str]) -> Any:
     raise ValueError(f"the input has no {wanted} (its keys: {found}): name yours in as_runnable()")
 
 
-def _marks(text: str, one: Ranked) -> dict[str, Any]:
-    marks: dict[str, Any] = {} if one.score is None else {SCORE_KEY: one.score}
+def _mark(metadata: dict[str, Any], text: str, one: Ranked, blank_score: float) -> None:
+    before = metadata.pop(SCORE_KEY, None)
+    if before is not None and not (isinstance(before, float) and before == -math.inf):  # a blank one's
+        metadata.setdefault(RETRIEVAL_SCORE_KEY, before)
+    for key in (WINDOW_KEY, TRUNCATED_KEY, FUSED_KEY):
+        metadata.pop(key, None)
+    metadata[SCORE_KEY] = blank_score if one.score is None else one.score
     if one.fused is not None:
-        marks[FUSED_KEY] = one.fused
+        metadata[FUSED_KEY] = one.fused
     if one.window is not None:
-        marks[WINDOW_KEY] = list(span_before_cleaning(text, one.window))
+        metadata[WINDOW_KEY] = list(span_before_cleaning(text, one.window))
     if one.truncated:
-        marks[TRUNCATED_KEY] = True
-    return marks
+        metadata[TRUNCATED_KEY] = True
 
 
 def _retrieval_score(metadata: Mapping[str, Any]) -> float | None:

@@ -2,36 +2,91 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.retrievers import BaseRetriever, RetrieverLike
-from pydantic import ConfigDict
+from langchain_core.runnables import RunnableConfig, ensure_config, patch_config
+from langchain_core.runnables.utils import ConfigurableFieldSpec
+from pydantic import AliasChoices, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+
+_CONFIG: ContextVar[RunnableConfig | None] = ContextVar("config of the call", default=None)
+"""`BaseRetriever.invoke` keeps the caller's config to itself."""
 
 
 class RerankRetriever(BaseRetriever):
     """Retrieves, then reranks; a runnable from a query to documents.
 
     Let the base retriever find many (`search_kwargs={"k": 40}`); the reranker's `top_n` says how many
-    of them stay.
+    of them stay. Arguments of a call go to the base retriever: `retriever.invoke(query, filter=...)`; so does
+    the caller's config with its `configurable`, tags and metadata.
 
     Attributes:
         base_retriever: Finds the candidates: any runnable from a query to documents.
-        reranker: Orders them: `NVIDIARerank(...)`, or another document compressor.
+        reranker: Orders them: `NVIDIARerank(...)`, or another document compressor. The constructor
+            also takes it as `base_compressor`, as `ContextualCompressionRetriever` does.
     """
 
     model_config = ConfigDict(extra="forbid")
 
-    base_retriever: RetrieverLike
-    reranker: BaseDocumentCompressor
+    base_retriever: SkipJsonSchema[RetrieverLike]
+    reranker: BaseDocumentCompressor = Field(validation_alias=AliasChoices("reranker", "base_compressor"))
+
+    @property
+    def config_specs(self) -> list[ConfigurableFieldSpec]:
+        """What the base retriever takes in a config's `configurable`."""
+        return self.base_retriever.config_specs
+
+    def invoke(
+        self,
+        input: str,  # noqa: A002 (LangChain's name)
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """Retrieves and reranks.
+
+        Args:
+            input: The query.
+            config: Of this call; the base retriever sees it too.
+            **kwargs: For the base retriever.
+        """
+        with _handing_on(config):
+            return super().invoke(input, config, **kwargs)
+
+    async def ainvoke(
+        self,
+        input: str,  # noqa: A002 (LangChain's name)
+        config: RunnableConfig | None = None,
+        **kwargs: Any,
+    ) -> list[Document]:
+        """As `invoke`, without blocking the event loop."""
+        with _handing_on(config):
+            return await super().ainvoke(input, config, **kwargs)
 
     def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[Document]:
-        found = self.base_retriever.invoke(query, {"callbacks": run_manager.get_child()})
+        config = patch_config(_CONFIG.get(), callbacks=run_manager.get_child())
+        found = self.base_retriever.invoke(query, config, **kwargs)
         return list(self.reranker.compress_documents(found, query, run_manager.get_child()))
 
     async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **kwargs: Any
     ) -> list[Document]:
-        found = await self.base_retriever.ainvoke(query, {"callbacks": run_manager.get_child()})
+        config = patch_config(_CONFIG.get(), callbacks=run_manager.get_child())
+        found = await self.base_retriever.ainvoke(query, config, **kwargs)
         return list(await self.reranker.acompress_documents(found, query, run_manager.get_child()))
+
+
+@contextmanager
+def _handing_on(config: RunnableConfig | None) -> Iterator[None]:
+    token = _CONFIG.set(ensure_config(config))
+    try:
+        yield
+    finally:
+        _CONFIG.reset(token)

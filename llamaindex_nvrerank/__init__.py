@@ -3,8 +3,9 @@
 from nvrerank import MissingExtraError
 
 try:
+    from .nodes import RerankedNode
     from .postprocessor import NVIDIARerank
 except ModuleNotFoundError as error:
     raise MissingExtraError(f"{__name__} needs {error.name}: pip install 'nvrerank[llamaindex]'") from error
 
-__all__ = ["NVIDIARerank"]
+__all__ = ["NVIDIARerank", "RerankedNode"]

@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from copy import deepcopy
+from copy import copy
 from typing import Any
 
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore
 
-from nvrerank import Ranked
+from nvrerank import Ranking
+from nvrerank.adapters import passed_through
 from nvrerank.fusion import known_score
 from nvrerank.texts import span_before_cleaning
 
 RETRIEVAL_SCORE_KEY = "retrieval_score"
-WINDOW_KEY = "relevance_window"
-TRUNCATED_KEY = "relevance_truncated"
-FUSED_KEY = "fused_score"
-_MARKS = (WINDOW_KEY, TRUNCATED_KEY, FUSED_KEY)
-_UNCHANGING = frozenset({str, int, float, bool, type(None)})
+_EXCLUDED = ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys")
+_COPIED = ("metadata", "relationships", *_EXCLUDED)
+_IMAGES = ("image", "image_path", "image_url")
+_MEDIA = ("image_resource", "audio_resource", "video_resource")
+
+
+class RerankedNode(NodeWithScore):
+    """A node with its new score, and what else is known of its place.
+
+    All this stands beside the node: metadata enter `node.hash`, by which LlamaIndex tells nodes apart.
+
+    Attributes:
+        node: A copy of the node, with the same id and hash.
+        score: The relevance; None for a blank node. After a passthrough the retrieval score.
+        retrieval_score: What retrieval scored the node; None: nothing.
+        relevance_window: Where the node was scored in parts, the best of them as [start, end] of
+            `node.get_content()`.
+        relevance_truncated: Whether its end was not read; None: not known.
+        fused_score: What it was ordered by with `fuse`.
+    """
+
+    retrieval_score: float | None = None
+    relevance_window: list[int] | None = None
+    relevance_truncated: bool | None = None
+    fused_score: float | None = None
 
 
 def checked_nodes(nodes: Iterable[NodeWithScore]) -> list[NodeWithScore]:
@@ -45,15 +66,43 @@ def retrieval_scores(nodes: Iterable[NodeWithScore]) -> list[float | None]:
     return [_retrieval_score(one) for one in nodes]
 
 
-def ranked_nodes(nodes: Sequence[NodeWithScore], ranked: Sequence[Ranked]) -> list[NodeWithScore]:
-    """The nodes in their new order, each with its score, None for a blank one.
+def has_media(scored: NodeWithScore) -> bool:
+    """Whether the node has an image, or a sound or film, that nobody reads."""
+    node = scored.node
+    resources = (getattr(node, name, None) for name in _MEDIA)
+    return any(getattr(node, name, None) for name in _IMAGES) or any(
+        one is not None and (one.data or one.path or one.url) for one in resources
+    )
 
-    A retrieval score and marks are kept in the metadata of a copy of the node; marks of an earlier reranking
-    go. Where nothing was scored (a passthrough) nodes and retrieval scores stay as they were.
+
+def ranked_nodes(
+    nodes: Sequence[NodeWithScore], ranked: Ranking, *, keep_retrieval_score: bool = False
+) -> list[RerankedNode]:
+    """Copies of the nodes in their new order, each with its score, None for a blank one.
+
+    Where nothing was scored (a passthrough) each has its retrieval score.
+
+    Args:
+        nodes: The candidates; they are not changed.
+        ranked: Their order.
+        keep_retrieval_score: Whether the metadata have it too, which changes a node's hash.
     """
-    if all(one.score is None for one in ranked):
-        return [NodeWithScore(node=nodes[one.index].node, score=nodes[one.index].score) for one in ranked]
-    return [NodeWithScore(node=_marked(nodes[one.index], one), score=one.score) for one in ranked]
+    unscored = passed_through(ranked)
+    found = []
+    for one in ranked:
+        scored = nodes[one.index]
+        before = _retrieval_score(scored)
+        found.append(
+            RerankedNode(
+                node=_copy(scored.node, before if keep_retrieval_score else None),
+                score=scored.score if unscored else one.score,
+                retrieval_score=before,
+                relevance_window=one.window and own_window(scored.node, one.window),
+                relevance_truncated=one.truncated,
+                fused_score=one.fused,
+            )
+        )
+    return found
 
 
 def own_window(node: BaseNode, window: tuple[int, int]) -> list[int] | None:
@@ -71,43 +120,17 @@ def own_window(node: BaseNode, window: tuple[int, int]) -> list[int] | None:
     return [start, end] if place >= 0 and start < end else None
 
 
-def _marked(scored: NodeWithScore, one: Ranked) -> BaseNode:
-    node = scored.node
-    marks = _marks(node, one)
-    if scored.score is not None and RETRIEVAL_SCORE_KEY not in node.metadata:
-        marks[RETRIEVAL_SCORE_KEY] = float(scored.score)
-    stale = [key for key in _MARKS if key in node.metadata]
-    if not marks and not stale:
-        return node
-    kept = {
-        key: value if type(value) in _UNCHANGING else deepcopy(value)  # each copy takes its time
-        for key, value in node.metadata.items()
-        if key not in stale
-    }
-    return node.model_copy(
-        update={
-            "metadata": {**kept, **marks},
-            "excluded_embed_metadata_keys": _with(node.excluded_embed_metadata_keys, marks),
-            "excluded_llm_metadata_keys": _with(node.excluded_llm_metadata_keys, marks),
-        }
-    )
-
-
-def _marks(node: BaseNode, one: Ranked) -> dict[str, Any]:
-    marks: dict[str, Any] = {}
-    if one.window is not None and (window := own_window(node, one.window)):
-        marks[WINDOW_KEY] = window
-    if one.truncated:
-        marks[TRUNCATED_KEY] = True
-    if one.fused is not None:
-        marks[FUSED_KEY] = one.fused
-    return marks
-
-
-def _with(excluded: Sequence[str], keys: Iterable[str]) -> list[str]:
-    return [*excluded, *(key for key in keys if key not in excluded)]
+def _copy(node: BaseNode, retrieval_score: float | None) -> BaseNode:
+    """The node with containers of its own; the values in them are shared."""
+    own: dict[str, Any] = {name: copy(getattr(node, name)) for name in _COPIED}
+    if retrieval_score is not None:
+        own["metadata"][RETRIEVAL_SCORE_KEY] = retrieval_score
+        for name in _EXCLUDED:
+            own[name] += [RETRIEVAL_SCORE_KEY] if RETRIEVAL_SCORE_KEY not in own[name] else []
+    return node.model_copy(update=own)
 
 
 def _retrieval_score(scored: NodeWithScore) -> float | None:
-    kept = known_score(scored.node.metadata.get(RETRIEVAL_SCORE_KEY))
-    return known_score(scored.score) if kept is None else kept
+    kept = getattr(scored, "retrieval_score", None), scored.node.metadata.get(RETRIEVAL_SCORE_KEY)
+    scores = map(known_score, (*kept, scored.score))
+    return next((score for score in scores if score is not None), None)

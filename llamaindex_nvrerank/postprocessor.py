@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,12 +14,13 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
 from pydantic import SecretStr, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
-from nvrerank import arerank, rerank
+from nvrerank import Ranking, Scorer, arerank, rerank
+from nvrerank.adapters import text_only
 from nvrerank.fields import RerankFields
 from nvrerank.hosted_fields import hide
 
 from .address import with_endpoint
-from .nodes import checked_nodes, ranked_nodes, retrieval_scores, text_of
+from .nodes import RerankedNode, checked_nodes, has_media, ranked_nodes, retrieval_scores, text_of
 
 dispatcher = get_dispatcher(__name__)
 
@@ -27,15 +28,16 @@ dispatcher = get_dispatcher(__name__)
 class NVIDIARerank(RerankFields, BaseNodePostprocessor):
     """Orders retrieved nodes by their relevance to the query, best first.
 
-    What comes back are new `NodeWithScore`. The retrieval score is kept in
-    `node.metadata["retrieval_score"]` of a copy of the node, where neither embeddings nor prompts see
-    it. Blank nodes come last, with score None. After a passthrough nothing was scored: nodes and
-    retrieval scores are as they were.
-
-    As out of sight in the metadata: where a node was scored in parts, `relevance_window` is the best of them
-    as [start, end] of `node.get_content()`; where its end is known not to have been read,
-    `relevance_truncated` is True; `fuse` orders by `fused_score`. "zscore" takes a node's score for what
+    What comes back are `RerankedNode`, a `NodeWithScore` that also has the `retrieval_score`, and where there
+    are such the `relevance_window`, `relevance_truncated` and `fused_score`. Its node is a copy with the same
+    id, hash and metadata; the values of the metadata are shared. "zscore" takes a node's score for what
     retrieval scored it, or the `retrieval_score` that an earlier reranking kept.
+
+    Blank nodes are not scored and come last, with score None. After a passthrough nothing was scored: nodes
+    and scores are as they were.
+
+    An `ImageNode`, or any node with an image, is ranked by its text, with a warning: images are not read yet.
+    One without a text is refused with a `RequestRejectedError`.
 
     Without `scorer` it takes what NVIDIA's official class of this name takes, and makes its scorer of that.
     No connection is opened before the first use. `close()`, or a with statement, closes those of a scorer
@@ -50,7 +52,7 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
             else NVIDIA's hosted API.
         nvidia_api_key: The key, a str or a SecretStr. None: `api_key`.
         api_key: The same. None: NVIDIA_API_KEY, which is sent to NVIDIA's own hosts only.
-        max_batch_size: Passages a request. None: 512.
+        max_batch_size: Passages a request, at most; never more than the server takes. None: 512.
         long_passages: What becomes of a passage that is too long: "truncate" cuts its end off, "windows"
             scores it in parts, "error" refuses it. None: as `truncate` says.
         truncate: What the server does with a pair that is too long: "END" cuts, "NONE" refuses. None: as
@@ -69,6 +71,9 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
         fuse: None orders by the reranker alone; "rrf" fuses with the retrieval order, "zscore" with the
             retrieval scores; `nvrerank.ReciprocalRankFusion(...)` and `nvrerank.ZScoreFusion(...)` hold
             parameters. Scores and `threshold` stay the reranker's own.
+        keep_retrieval_score: Whether the retrieval score is also put into `node.metadata["retrieval_score"]`,
+            where neither embeddings nor prompts see it. It changes `node.hash`, by which
+            `QueryFusionRetriever` and others tell nodes apart.
         callback_manager: Whom to tell.
 
     Raises:
@@ -77,6 +82,8 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
         TypeError: A key or header is of the wrong type.
         nvrerank.MissingKeyError: NVIDIA's host wants a key and there is none.
     """
+
+    keep_retrieval_score: bool = False
 
     def __init__(
         self,
@@ -102,9 +109,9 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         candidates, query = checked_nodes(nodes), _checked_query(query_bundle)
         with self._events(candidates, query) as result:
-            texts = map(text_of, candidates)
-            ranked = rerank(self.scorer, query.query_str, texts, **self._told(candidates))
-            result.extend(ranked_nodes(candidates, ranked))
+            scorer, texts = self._asked(candidates)
+            ranked = rerank(scorer, query.query_str, texts, **self._told(candidates))
+            result.extend(self._found(candidates, ranked))
         return result
 
     @dispatcher.span
@@ -113,10 +120,16 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         candidates, query = checked_nodes(nodes), _checked_query(query_bundle)
         with self._events(candidates, query) as result:
-            texts = map(text_of, candidates)
-            ranked = await arerank(self.scorer, query.query_str, texts, **self._told(candidates))
-            result.extend(ranked_nodes(candidates, ranked))
+            scorer, texts = self._asked(candidates)
+            ranked = await arerank(scorer, query.query_str, texts, **self._told(candidates))
+            result.extend(self._found(candidates, ranked))
         return result
+
+    def _asked(self, nodes: list[NodeWithScore]) -> tuple[Scorer, Sequence[str]]:
+        return text_only(self.scorer, [*map(text_of, nodes)], [*map(has_media, nodes)], stacklevel=4)
+
+    def _found(self, nodes: list[NodeWithScore], ranked: Ranking) -> list[RerankedNode]:
+        return ranked_nodes(nodes, ranked, keep_retrieval_score=self.keep_retrieval_score)
 
     def _told(self, nodes: list[NodeWithScore]) -> dict[str, Any]:
         return {**self._rank_options(), "retrieval_scores": retrieval_scores(nodes)}

@@ -2,7 +2,7 @@
 
     NVRerankError
     ├── set it up
-    │   ├── MissingKeyError            a hosted model needs a key
+    │   ├── MissingKeyError            a hosted model needs a key (also a ValueError)
     │   ├── MissingExtraError          a package is not installed (also an ImportError)
     │   └── ModelLoadError             a checkpoint can't be used; names file and tensor
     ├── fix the call
@@ -52,8 +52,8 @@ class NVRerankError(Exception):
         self.retry_after = retry_after
 
 
-class MissingKeyError(NVRerankError):
-    """A hosted model was asked for and there is no key."""
+class MissingKeyError(NVRerankError, ValueError):
+    """A hosted model was asked for and there is no key; also a `ValueError`, as in the official class."""
 
 
 class MissingExtraError(NVRerankError, ImportError):

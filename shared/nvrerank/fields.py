@@ -5,6 +5,7 @@ which both frameworks bring.
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,11 +20,12 @@ from pydantic import (
     field_validator,
     model_serializer,
 )
+from pydantic.json_schema import SkipJsonSchema
 
 from .errors import MissingKeyError
 from .fusion import Fusion, FusionName, as_data, as_fusion
 from .hosted_fields import KEYS, SETTINGS, HostedFields, hide, public
-from .official import AvailableModel, available, hosted_models, in_our_names
+from .official import AvailableModel, available, hosted_models, in_our_names, other_kind
 from .ranking import OnError, RankOptions, ScoreMode
 from .scorer import Scorer
 
@@ -57,7 +59,7 @@ class RerankFields(HostedFields):
         arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True, validate_assignment=True
     )
 
-    scorer: Scorer = None  # type: ignore[assignment]  # made by the constructor
+    scorer: SkipJsonSchema[Scorer] = None  # type: ignore[assignment]  # made by the constructor
     top_n: int | None = 5
     threshold: float | None = None
     score_mode: ScoreMode = "logit"
@@ -73,6 +75,7 @@ class RerankFields(HostedFields):
         options = in_our_names(given)
         if options.get("scorer") is None:
             options.pop("scorer", None)
+            options["model"] = options.get("model") or None  # "" of an unset variable
             options["base_url"] = options.get("base_url") or os.environ.get("NVIDIA_BASE_URL") or None
         super().__init__(**options)
         self._settle()
@@ -151,10 +154,22 @@ class RerankFields(HostedFields):
     @classmethod
     def _as_the_core_allows(cls, value: Any, info: ValidationInfo) -> Any:
         name = str(info.field_name)
+        if name == "top_n" and isinstance(value, str) and value.strip().isdecimal():
+            value = int(value)  # of a configuration; the official classes take it
         try:
             return getattr(RankOptions(**{name: value}), name)
         except TypeError as error:
             raise ValueError(str(error)) from error  # pydantic reports only these with the field's name
+
+    @field_validator("scorer", mode="before")
+    @classmethod
+    def _no_name(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError(  # noqa: TRY004 (pydantic reports only these with the field's name)
+                "it must be an instance of Scorer, and a dump has only its name: pass the scorer itself "
+                "beside what was saved, such as scorer=LocalScorer(); a hosted model's name goes into model="
+            )
+        return value
 
     @field_serializer("scorer")
     def _by_name(self, scorer: Scorer) -> str:
@@ -184,6 +199,12 @@ class RerankFields(HostedFields):
         if assigned == "scorer":
             self.__dict__.update({name: field.default for name, field in HostedFields.model_fields.items()})
         if "scorer" not in self.model_fields_set:
+            if kind := other_kind(self.model, self._server()):
+                warnings.warn(
+                    f"Model {self.model} is incompatible with client NVIDIARerank: by its name it is {kind} "
+                    "model. NVIDIARerank.get_available_models() lists those that rank.",
+                    stacklevel=3,
+                )
             self._own = self.__dict__["scorer"] = self._hosted_scorer()
             if self._own.name != type(self._own).__name__:  # it knows its model
                 self.__dict__["model"] = self._own.name

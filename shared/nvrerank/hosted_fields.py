@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Secret, SecretStr, field_serializer
 
+from . import models
 from .windows import LongPassages
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 KEYS = ("nvidia_api_key", "api_key")
 _SECRETS = {*KEYS, "default_headers", "extra_headers"}
-_LIMITS = ("timeout", "max_retries", "max_concurrency", "max_batch_size", "verify")
+_LIMITS = ("timeout", "max_retries", "max_concurrency", "verify")
 
 
 class Headers(dict[str, str]):
@@ -67,7 +68,7 @@ class HostedFields(BaseModel):
             else NVIDIA's hosted API.
         nvidia_api_key: The key, a str or a SecretStr. None: `api_key`.
         api_key: The same. None: NVIDIA_API_KEY, which is sent to NVIDIA's own hosts only.
-        max_batch_size: Passages a request. None: 512.
+        max_batch_size: Passages a request, at most; never more than the server takes. None: 512.
         long_passages: What becomes of a passage that is too long: "truncate" cuts its end off, "windows"
             scores it in parts, "error" refuses it. None: as `truncate` says.
         truncate: What the server does with a pair that is too long: "END" cuts, "NONE" refuses. None: as
@@ -109,6 +110,7 @@ class HostedFields(BaseModel):
         """
         from .hosted import HostedScorer
 
+        known = models.find(self.model or "")
         return HostedScorer(
             self.model,
             base_url=self._server(),
@@ -117,6 +119,8 @@ class HostedFields(BaseModel):
             truncate=... if self.truncate is None and self.long_passages else self.truncate,
             headers=self.default_headers,
             send_key_over_http=self.send_key_over_http,
+            max_batch_size=self.max_batch_size
+            and min(self.max_batch_size, known.max_passages if known else 512),
             **{name: value for name in _LIMITS if (value := getattr(self, name)) is not None},
         )
 

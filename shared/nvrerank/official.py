@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +17,15 @@ _INSTEAD = {
     "headers": "it is default_headers= here",
     "protocol": "it is the scorer's: scorer=HostedScorer(..., protocol=...)",
     "transport": "it is the scorer's: scorer=HostedScorer(..., transport=...)",
+}
+
+_NVIDIA = re.compile(r"\s*https?://([\w-]+\.)*nvidia\.com(:\d+)?(/|\s*$)", re.IGNORECASE)
+_KINDS = {
+    "an embedding": re.compile(r"embed|bge-m3|clip|(^|/)(e5|gte)-"),
+    "a chat": re.compile(
+        r"instruct|chat|gemma|-it$|(^|[/_-])(llama|mistral|mixtral|nemotron|qwen|qwq|deepseek|kimi|glm|gpt|phi|"
+        r"granite|falcon|minimax|yi-|step-|starcoder)"
+    ),
 }
 
 
@@ -67,6 +77,20 @@ def in_our_names(given: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{theirs} and {name} are the same: leave {theirs} out")
         ours[name] = value
     return ours
+
+
+def other_kind(model: str | None, server: str | None) -> str | None:
+    """What a model of NVIDIA's host is by its name, if not a reranker; None: a reranker, or who knows.
+
+    Args:
+        model: Its name.
+        server: The base_url; None: NVIDIA's own. Of other servers we know nothing: the official classes
+            don't judge their names either.
+    """
+    name = (model or "").lower()
+    if (server and not _NVIDIA.match(server)) or re.search("rank|^nvdev/", name) or models.find(name):
+        return None
+    return next((kind for kind, names in _KINDS.items() if names.search(name)), None)
 
 
 def _available(name: str) -> AvailableModel:

@@ -22,10 +22,10 @@ def compress(request: pytest.FixtureRequest) -> Callable[..., list[Document]]:
 
 @pytest.fixture(params=["invoke", "ainvoke", "batch", "abatch"])
 def call(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    def called(runnable: Any, one_input: Any, config: Any = None) -> Any:
+    def called(runnable: Any, one_input: Any, config: Any = None, **named: Any) -> Any:
         name = request.param
         arguments = ([one_input, one_input], config) if "batch" in name else (one_input, config)
-        result = getattr(runnable, name)(*arguments)
+        result = getattr(runnable, name)(*arguments, **named)
         if name.startswith("a"):
             result = asyncio.run(_awaited(result))
         return result[1] if "batch" in name else result

@@ -1,11 +1,17 @@
 """What comes back from `compress_documents` and `acompress_documents`."""
 
 import copy
+import math
+import sqlite3
+import sys
+import warnings
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any
 
 import pytest
 from langchain_core.documents import Document
+from pydantic import PrivateAttr
 
 from langchain_nvrerank import NVIDIARerank
 from nvrerank import PassthroughWarning, Scorer, ServiceUnavailableError
@@ -33,6 +39,7 @@ class Chapter(Document):
     """A document class of a user's own."""
 
     number: int = 0
+    _lock: Any = PrivateAttr(None)
 
 
 def documents(*texts: str) -> list[Document]:
@@ -84,15 +91,53 @@ def test_inputs_are_never_changed_not_even_through_the_results(compress: Compres
     candidates = [Document("a", metadata={"source": {"pages": [1]}}), Document("", metadata={"n": [2]})]
     before = copy.deepcopy(candidates)
     found = compress(NVIDIARerank(scorer=ByLength()), candidates, "q")
-    found[0].metadata["source"]["pages"].append(9)
-    found[1].metadata["n"].clear()
+    found[0].metadata["source"] = "another"
+    found[1].metadata.clear()
     assert candidates == before
 
 
-def test_blank_documents_come_last_and_have_no_score(compress: Compress) -> None:
-    found = compress(NVIDIARerank(scorer=ByLength()), documents("", "a", " \n"), "q")
+@pytest.mark.parametrize("on_error", ["raise", "passthrough"])
+@pytest.mark.parametrize(
+    "handle", [Lock(), (one for one in "ab"), sqlite3.connect(":memory:"), sys.stdout], ids=type
+)
+def test_metadata_that_nobody_can_copy_come_back_as_they_are(
+    compress: Compress, handle: object, on_error: str
+) -> None:
+    scorer = ByLength() if on_error == "raise" else Down()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PassthroughWarning)
+        (found,) = compress(
+            NVIDIARerank(scorer=scorer, on_error=on_error), [Document("a", metadata={"x": handle})], "q"
+        )
+    assert found.metadata["x"] is handle
+
+
+def test_private_state_of_a_document_class_is_kept(compress: Compress) -> None:
+    chapter = Chapter(page_content="long text")
+    chapter._lock = Lock()
+    (found,) = compress(NVIDIARerank(scorer=ByLength()), [chapter], "q")
+    assert isinstance(found, Chapter)
+    assert found._lock is chapter._lock
+
+
+@pytest.mark.parametrize(("score_mode", "least"), [("logit", -math.inf), ("sigmoid", 0.0)])
+def test_blank_documents_come_last_with_a_score_that_sorts_and_formats(
+    compress: Compress, score_mode: Any, least: float
+) -> None:
+    reranker = NVIDIARerank(scorer=ByLength(), score_mode=score_mode)
+    found = compress(reranker, documents("", "a", " \n"), "q")
     assert texts(found) == ["a", "", " \n"]
-    assert ["relevance_score" in document.metadata for document in found] == [True, False, False]
+    scores = [document.metadata["relevance_score"] for document in found]
+    assert scores == [scores[0], least, least] == sorted(scores, reverse=True)
+    assert f"{scores[1]:.3f}" in ("-inf", "0.000")
+    assert compress(reranker, found, "q")[1] == found[1].model_copy(
+        update={"metadata": {**found[1].metadata, **({"retrieval_score": 0.0} if least == 0 else {})}}
+    )
+
+
+def test_documents_that_are_all_blank_have_the_same_score(compress: Compress) -> None:
+    (found,) = compress(NVIDIARerank(scorer=Down()), [Document(" ", metadata={"relevance_score": 0.9})], "q")
+    assert found.metadata == {"retrieval_score": 0.9, "relevance_score": -math.inf}
 
 
 def test_a_score_that_documents_came_with_is_kept_beside_the_new_one(compress: Compress) -> None:
@@ -100,7 +145,7 @@ def test_a_score_that_documents_came_with_is_kept_beside_the_new_one(compress: C
     found = compress(NVIDIARerank(scorer=ByLength()), candidates, "q")
     assert [document.metadata for document in found] == [
         {"retrieval_score": 0.9, "relevance_score": -9.0},
-        {"retrieval_score": 0.9},
+        {"retrieval_score": 0.9, "relevance_score": -math.inf},
     ]
 
 
@@ -175,3 +220,15 @@ def test_passthrough_keeps_the_retrieval_order_and_its_scores(compress: Compress
         found = compress(reranker, candidates, "q")
     assert found == candidates[:2]
     assert found[0] is not candidates[0]
+
+
+def test_after_a_passthrough_a_score_that_was_not_there_is_none(compress: Compress) -> None:
+    reranker = NVIDIARerank(scorer=Down(), on_error="passthrough")
+    with pytest.warns(PassthroughWarning):
+        found = compress(reranker, documents("a", ""), "q")
+    assert [document.metadata for document in found] == [
+        {"place": 0, "relevance_score": None},
+        {"place": 1, "relevance_score": None},
+    ]
+    (again,) = compress(NVIDIARerank(scorer=ByLength()), found[:1], "q")
+    assert again.metadata == {"place": 0, "relevance_score": -9.0}

@@ -2,10 +2,13 @@
 
 import copy
 import json
+import sys
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any
 
 import pytest
+from llama_index.core.instrumentation.events.rerank import ReRankEndEvent
 from llama_index.core.schema import (
     BaseNode,
     ImageNode,
@@ -13,22 +16,19 @@ from llama_index.core.schema import (
     MediaResource,
     MetadataMode,
     Node,
+    NodeRelationship,
     NodeWithScore,
     QueryBundle,
+    RelatedNodeInfo,
     TextNode,
 )
+from llama_index.core.schema import Document as LlamaDocument
 from numpy import float32
 
-from llamaindex_nvrerank import NVIDIARerank
+from llamaindex_nvrerank import NVIDIARerank, RerankedNode
 from nvrerank import PassthroughWarning, Scorer, ServiceUnavailableError
 
 Postprocess = Callable[..., list[NodeWithScore]]
-
-WHERE_THE_RETRIEVAL_SCORE_GOES = {
-    "metadata",
-    "excluded_embed_metadata_keys",
-    "excluded_llm_metadata_keys",
-}
 
 
 class ByLength(Scorer):
@@ -104,7 +104,7 @@ def test_the_scorer_reads_what_the_embedding_saw(postprocess: Postprocess) -> No
 @pytest.mark.parametrize(
     "node",
     [
-        ImageNode(text="caption", image="aW1hZ2U="),
+        ImageNode(text="caption"),
         IndexNode(text="summary", index_id="table-1"),
         Node(text_resource=MediaResource(text="its .text raises")),
     ],
@@ -114,15 +114,40 @@ def test_nodes_of_other_kinds_are_kept(postprocess: Postprocess, node: BaseNode)
         NVIDIARerank(scorer=ByLength()), [NodeWithScore(node=node, score=0.5)], query_str="q"
     )
     assert type(found.node) is type(node)
-    before, after = (one.model_dump(exclude=WHERE_THE_RETRIEVAL_SCORE_GOES) for one in (node, found.node))
-    assert after == before
+    assert found.node == node
 
 
-def test_the_retrieval_score_is_kept_on_a_copy(postprocess: Postprocess) -> None:
+def test_the_retrieval_score_is_told_beside_the_node(postprocess: Postprocess) -> None:
+    found = postprocess(NVIDIARerank(scorer=ByLength()), nodes("a", "bb", "", score=0.25), query_str="q")
+    assert [one.retrieval_score for one in found if isinstance(one, RerankedNode)] == [0.25] * 3
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        TextNode(text="text", metadata={"title": "t", "page": 3}),
+        IndexNode(text="summary", index_id="table-1", obj=object()),
+        Node(text_resource=MediaResource(text="text"), metadata={"title": "t"}),
+        LlamaDocument(text="text", metadata={"title": "t"}),
+    ],
+)
+def test_a_node_stays_the_same_node(postprocess: Postprocess, node: BaseNode) -> None:
+    reranker = NVIDIARerank(scorer=ByLength(), fuse="rrf")
+    (found,) = postprocess(reranker, [NodeWithScore(node=node, score=0.5)], query_str="q")
+    assert (found.node_id, found.node.hash) == (node.node_id, node.hash)
+    assert (found.node.metadata, found.node.relationships) == (node.metadata, node.relationships)
+
+
+def test_on_request_the_metadata_have_the_retrieval_score_too(postprocess: Postprocess) -> None:
+    reranker = NVIDIARerank(scorer=ByLength(), keep_retrieval_score=True)
     candidates = nodes("a", "bb", score=0.25)
-    found = postprocess(NVIDIARerank(scorer=ByLength()), candidates, query_str="q")
-    assert [one.metadata["retrieval_score"] for one in found] == [0.25, 0.25]
+    found = postprocess(reranker, [*candidates, *nodes("c")], query_str="q")
+    assert [one.metadata for one in found] == [{"retrieval_score": 0.25}] * 2 + [{}]
     assert [one.metadata for one in candidates] == [{}, {}]
+    plain = [NodeWithScore(node=one.node, score=one.score) for one in found]  # as other postprocessors do
+    again = postprocess(reranker, plain[:2], query_str="q")
+    assert [one.metadata for one in again] == [{"retrieval_score": 0.25}] * 2
+    assert again[0].node.hash == found[0].node.hash != candidates[1].node.hash  # as the docstring says
 
 
 @pytest.mark.parametrize("mode", [MetadataMode.EMBED, MetadataMode.LLM])
@@ -130,10 +155,10 @@ def test_neither_embedding_nor_prompt_sees_the_retrieval_score(
     postprocess: Postprocess, mode: MetadataMode
 ) -> None:
     node = TextNode(text="text", metadata={"title": "t"})
-    (found,) = postprocess(
-        NVIDIARerank(scorer=ByLength()), [NodeWithScore(node=node, score=0.5)], query_str="q"
-    )
+    reranker = NVIDIARerank(scorer=ByLength(), keep_retrieval_score=True)
+    (found,) = postprocess(reranker, [NodeWithScore(node=node, score=0.5)], query_str="q")
     assert found.node.get_content(metadata_mode=mode) == node.get_content(metadata_mode=mode)
+    assert node.excluded_llm_metadata_keys == []
 
 
 def test_the_retrieval_score_survives_a_second_reranking(postprocess: Postprocess) -> None:
@@ -148,21 +173,35 @@ def test_without_a_retrieval_score_nothing_is_added(postprocess: Postprocess) ->
 
 
 def test_inputs_are_never_changed_not_even_through_the_results(postprocess: Postprocess) -> None:
-    node = TextNode(text="a", metadata={"source": {"pages": [1]}}, excluded_llm_metadata_keys=["source"])
+    node = TextNode(text="a", metadata={"source": "s"}, excluded_llm_metadata_keys=["source"])
     candidates = [NodeWithScore(node=node, score=0.5), *nodes("", score=0.4)]
     before = copy.deepcopy(candidates)
     found = postprocess(NVIDIARerank(scorer=ByLength()), candidates, query_str="q")
-    found[0].metadata["source"]["pages"].append(9)
-    found[0].node.excluded_llm_metadata_keys.clear()
-    found[1].score = 7.0
+    for one in found:
+        one.node.metadata["source"] = "another"
+        one.node.excluded_llm_metadata_keys.clear()
+        one.node.relationships[NodeRelationship.SOURCE] = RelatedNodeInfo(node_id="n")
+        one.node.set_content("another")
+        one.score = 7.0
     assert candidates == before
 
 
-def test_blank_nodes_come_last_without_a_score(postprocess: Postprocess) -> None:
-    candidates = nodes("", "a", " \n", score=0.9)
-    found = postprocess(NVIDIARerank(scorer=ByLength()), candidates, query_str="q")
-    assert [(one.node_id, one.score) for one in found] == [("n1", -9.0), ("n0", None), ("n2", None)]
-    assert found[1].metadata["retrieval_score"] == 0.9
+@pytest.mark.parametrize("handle", [Lock(), (one for one in "ab"), sys.stdout], ids=type)
+@pytest.mark.parametrize("keep", [True, False])
+def test_metadata_that_nobody_can_copy_come_back_as_they_are(
+    postprocess: Postprocess, handle: object, keep: bool
+) -> None:
+    node = TextNode(text="a", metadata={"x": handle}, excluded_embed_metadata_keys=["x"])
+    reranker = NVIDIARerank(scorer=ByLength(), keep_retrieval_score=keep)
+    (found,) = postprocess(reranker, [NodeWithScore(node=node, score=0.5)], query_str="q")
+    assert found.metadata["x"] is handle
+
+
+@pytest.mark.parametrize("texts_", [("", "a", " \n"), ("", " \n")])
+def test_blank_nodes_come_last_without_a_score(postprocess: Postprocess, texts_: tuple[str, ...]) -> None:
+    found = postprocess(NVIDIARerank(scorer=ByLength()), nodes(*texts_, score=0.9), query_str="q")
+    assert [one.score for one in found if one.get_content().strip()] == [-9.0] * ("a" in texts_)
+    assert [(one.get_content(), one.score) for one in found][-2:] == [("", None), (" \n", None)]
 
 
 def test_results_are_json_whatever_number_the_retriever_gave(postprocess: Postprocess) -> None:
@@ -171,8 +210,9 @@ def test_results_are_json_whatever_number_the_retriever_gave(postprocess: Postpr
     found = postprocess(NVIDIARerank(scorer=ByLength()), candidates, query_str="q")
     for one in found:
         record = json.loads(one.to_json())
-        again = NodeWithScore(node=TextNode.from_dict(record["node"]), score=record["score"])
+        again = RerankedNode.from_dict({**record, "node": TextNode.from_dict(record["node"])})
         assert again == one
+        assert ReRankEndEvent(nodes=[one]).model_dump()["nodes"][0]["score"] == one.score
 
 
 def test_no_nodes_ask_no_scorer(postprocess: Postprocess) -> None:
@@ -227,5 +267,7 @@ def test_passthrough_keeps_the_retrieval_order_and_its_scores(postprocess: Postp
     reranker = NVIDIARerank(scorer=Down(), on_error="passthrough", top_n=2)
     with pytest.warns(PassthroughWarning, match="down for a while"):
         found = postprocess(reranker, candidates, query_str="q")
-    assert found == candidates[:2]
+    assert [(one.node, one.score) for one in found] == [(one.node, one.score) for one in candidates[:2]]
     assert found[0] is not candidates[0]
+    assert isinstance(found[0], RerankedNode)
+    assert found[0].retrieval_score == 0.25

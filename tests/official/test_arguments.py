@@ -60,8 +60,9 @@ def test_without_an_argument_it_is_nvidias_current_default(make):
 
 def test_without_a_key_the_constructor_says_so(make):
     for options in ({}, {"model": "nvidia/new"}, {"api_key": ""}, {"nvidia_api_key": SecretStr("")}):
-        with pytest.raises(MissingKeyError, match="set NVIDIA_API_KEY or pass api_key="):
+        with pytest.raises(MissingKeyError, match="set NVIDIA_API_KEY or pass api_key=") as caught:
             make(**options)
+        assert isinstance(caught.value, ValueError)  # as LlamaIndex's official class raises
 
 
 @pytest.mark.parametrize(
@@ -191,10 +192,17 @@ def test_a_key_that_is_no_string_is_refused(make, name):
         {"extra_headers": {"x-tenant": "blue"}, "default_headers": {}},
         {"timeout": 5, "max_retries": 0, "max_concurrency": 2, "max_batch_size": None},
         {"base_url": "http://nim:8000/v1", "api_key": KEY, "send_key_over_http": True},
+        {"top_n": "3", "max_batch_size": "7"},
+        {"max_batch_size": 1024},
     ],
 )
 def test_whatever_else_they_take_is_taken(make, options):
     assert make(**{"model": "m", "base_url": URL, **options}).scorer.name == "m"
+
+
+@pytest.mark.parametrize("model", ["", None])
+def test_an_empty_name_is_none(make, model):
+    assert make(model=model, api_key=KEY).model == DEFAULT_MODEL
 
 
 def test_the_older_name_of_default_headers_does_the_same(nim, make, rank):

@@ -7,8 +7,9 @@ import traceback
 
 import pytest
 from fake_nim import steps
+from pydantic import create_model
 
-from nvrerank import AuthenticationError, MissingKeyError
+from nvrerank import AuthenticationError, MissingKeyError, Scorer
 
 KEY = "nvapi-0123456789abcdefghij"
 HEADER = "s3cret-value"  # of a header
@@ -25,6 +26,11 @@ SETTINGS = {
     "score_mode": "logit",
     "on_error": "raise",
 }
+
+
+class ByLength(Scorer):
+    def score(self, query, passages):
+        return [float(len(passage)) for passage in passages]
 
 
 @pytest.fixture
@@ -153,6 +159,32 @@ def test_from_dict_reads_the_environments_key_or_says_that_there_is_none(make, f
         framework.ours.from_dict(saved)
     monkeypatch.setenv("NVIDIA_API_KEY", KEY)
     assert framework.ours.from_dict(saved).scorer.name == "nvidia/new"
+
+
+def test_what_a_dump_lacks_of_a_local_scorer_is_asked_for(make, framework):
+    saved = make(scorer=ByLength(), top_n=3).model_dump(mode="json")
+    saved.pop("class_name", None)
+    readers = [lambda **more: framework.ours(**{**saved, **more})]
+    if framework.name == "llamaindex":
+        readers.append(lambda **more: framework.ours.from_dict(saved, **more))
+        readers.append(lambda **more: framework.ours.from_json(json.dumps(saved), **more))
+    for read in readers:
+        with pytest.raises(ValueError, match="pass the scorer itself beside what was saved, such as scorer="):
+            read()
+        assert read(scorer=ByLength()).top_n == 3
+
+
+@pytest.mark.parametrize("mode", ["validation", "serialization"])
+def test_a_json_schema_can_be_had_as_of_the_official_classes(framework, mode):
+    schema = framework.ours.model_json_schema(mode=mode)
+    assert json.loads(json.dumps(schema)) == schema
+    held = create_model("App", reranker=(framework.ours, ...)).model_json_schema(mode=mode)
+    assert "NVIDIARerank" in held["$defs"]
+    if mode == "validation":
+        fields = schema["properties"]
+        assert {"model", "base_url", "top_n", "threshold", "api_key"} <= set(fields)
+        assert fields["api_key"].get("writeOnly") or "password" in json.dumps(fields["api_key"])
+        assert "scorer" not in fields  # it can't come from JSON
 
 
 def frames(error):

@@ -12,6 +12,7 @@ from langchain_core.documents import Document
 from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode
 from support.rulers import ByWords
 
+from llamaindex_nvrerank import NVIDIARerank, RerankedNode
 from nvrerank import ReciprocalRankFusion, Windowed, ZScoreFusion
 from nvrerank.fusion import as_fusion
 
@@ -26,8 +27,13 @@ def _empty_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
 
 
-def metadata(one: Document | NodeWithScore) -> dict[str, object]:
-    return one.metadata
+MARKS = ("retrieval_score", "relevance_window", "relevance_truncated", "fused_score")
+
+
+def marks(one: Document | RerankedNode) -> dict[str, object]:
+    """What the adapters tell beside the score: in the metadata of a document, beside a node."""
+    where = one.metadata if isinstance(one, Document) else one.model_dump(include=set(MARKS))
+    return {name: where[name] for name in MARKS if where.get(name) is not None and where[name] is not False}
 
 
 def text(one: Document | NodeWithScore) -> str:
@@ -84,81 +90,75 @@ def test_it_can_be_assigned_and_is_kept_by_a_pickle(nim, make):
         assert (twin.long_passages, twin.scorer._settings.long_passages) == ("windows", "windows")
 
 
-def test_the_best_window_is_told_in_the_metadata_so_that_it_can_be_quoted(framework, make):
+def test_the_best_window_is_told_so_that_it_can_be_quoted(framework, make):
     best, other = rerank(
         framework, make(scorer=Windowed(ByWords(8))), [framework.wrap(SHORT), framework.wrap(LONG)]
     )
-    start, end = metadata(best)["relevance_window"]
+    start, end = marks(best)["relevance_window"]
     assert text(best)[start:end].endswith("He found gold.")
     assert start > 0
-    assert "relevance_window" not in metadata(other)
-    assert json.loads(json.dumps(metadata(best))) == metadata(best)
+    assert "relevance_window" not in marks(other)
+    assert json.loads(json.dumps(marks(best))) == marks(best)
 
 
 def test_a_window_is_quoted_from_the_text_as_the_document_has_it(framework, make):
     halves = "\ud83d\ude00 " * 5  # joined before they are scored
     [found] = rerank(framework, make(scorer=Windowed(ByWords(8))), [framework.wrap(halves + LONG)])
-    start, end = metadata(found)["relevance_window"]
+    start, end = marks(found)["relevance_window"]
     assert text(found)[start:end].endswith("He found gold.")
 
 
 def test_a_document_whose_end_was_not_read_is_marked(framework, make):
     reranker = make(scorer=Windowed(ByWords(8), pool="first"))
-    marks = {
-        text(one): metadata(one)
-        for one in rerank(framework, reranker, list(map(framework.wrap, [SHORT, LONG])))
+    found = {
+        text(one): marks(one) for one in rerank(framework, reranker, list(map(framework.wrap, [SHORT, LONG])))
     }
-    assert marks[LONG]["relevance_truncated"] is True
-    assert "relevance_truncated" not in marks[SHORT]
+    assert found[LONG]["relevance_truncated"] is True
+    assert "relevance_truncated" not in found[SHORT]
 
 
 def test_a_second_reranking_takes_the_marks_of_the_first_away(framework, make):
     first = make(scorer=Windowed(ByWords(8), pool="first"), fuse="rrf")
     once = rerank(framework, first, list(map(framework.wrap, [SHORT, LONG])))
-    assert {"relevance_window", "relevance_truncated", "fused_score"} <= set(metadata(once[0])) | set(
-        metadata(once[1])
+    assert {"relevance_window", "relevance_truncated", "fused_score"} <= set(marks(once[0])) | set(
+        marks(once[1])
     )
     twice = rerank(framework, make(scorer=ByWords(1000)), once)
     assert not {"relevance_window", "relevance_truncated", "fused_score"} & (
-        set(metadata(twice[0])) | set(metadata(twice[1]))
+        set(marks(twice[0])) | set(marks(twice[1]))
     )
-    assert any("relevance_window" in metadata(one) for one in once)  # the input stays as it was
+    assert any("relevance_window" in marks(one) for one in once)  # the input stays as it was
 
 
-@pytest.mark.parametrize("mode", [MetadataMode.EMBED, MetadataMode.LLM])
-def test_no_prompt_or_embedding_of_a_node_sees_the_marks(mode):
-    from llamaindex_nvrerank import NVIDIARerank
-
+@pytest.mark.parametrize("mode", MetadataMode)
+def test_no_prompt_or_embedding_of_a_node_sees_the_marks_and_it_stays_the_same_node(mode):
     node = TextNode(text=LONG, metadata={"title": "t"})
     reranker = NVIDIARerank(scorer=Windowed(ByWords(8), pool="first"), fuse="rrf")
     [found] = reranker.postprocess_nodes([NodeWithScore(node=node, score=0.5)], query_str=QUERY)
-    assert {"relevance_window", "relevance_truncated", "fused_score"} <= set(found.metadata)
+    assert {"relevance_window", "relevance_truncated", "fused_score"} <= set(marks(found))
     assert found.node.get_content(metadata_mode=mode) == node.get_content(metadata_mode=mode)
+    assert (found.node.hash, found.node.metadata) == (node.hash, {"title": "t"})
 
 
 @pytest.mark.parametrize("own", [LONG, f"  \n{LONG} \n "])
 @pytest.mark.parametrize("meta", [{}, {"title": "Of the sea", "page": 3}])
-def test_a_nodes_window_is_told_in_its_own_text_whatever_its_metadata(own, meta):
-    from llamaindex_nvrerank import NVIDIARerank
-
+def test_a_nodes_window_is_told_in_its_own_text_whatever_its_marks(own, meta):
     reranker = NVIDIARerank(scorer=Windowed(ByWords(8)))
     [found] = reranker.postprocess_nodes(
         [NodeWithScore(node=TextNode(text=own, metadata=meta))], query_str=QUERY
     )
-    start, end = found.metadata["relevance_window"]
+    start, end = found.relevance_window
     assert own[start:end].endswith("He found gold.")
     assert own[start:end].count(".") < LONG.count(".")
 
 
 @pytest.mark.parametrize("template", ["{content}\n--\n{metadata_str}", "text: {content} {metadata_str}"])
 def test_a_nodes_window_is_told_in_its_own_text_though_its_metadata_quotes_that(template):
-    from llamaindex_nvrerank import NVIDIARerank
-
     node = TextNode(text=LONG, metadata={"quoted": LONG}, text_template=template)
     [found] = NVIDIARerank(scorer=Windowed(ByWords(8))).postprocess_nodes(
         [NodeWithScore(node=node)], query_str=QUERY
     )
-    start, end = found.metadata["relevance_window"]
+    start, end = found.relevance_window
     assert LONG[start:end].endswith("He found gold.")
 
 
@@ -172,13 +172,11 @@ def test_a_nodes_window_is_told_in_its_own_text_though_its_metadata_quotes_that(
     ],
 )
 def test_a_window_that_is_not_of_a_nodes_own_text_is_not_told(node):
-    from llamaindex_nvrerank import NVIDIARerank
-
     scorer = Windowed(ByWords(8), size=5, overlap=0, pool="max")
     query = "gold and who found where when why how"
     [found] = NVIDIARerank(scorer=scorer).postprocess_nodes([NodeWithScore(node=node)], query_str=query)
     assert found.score >= 1
-    assert "relevance_window" not in found.metadata
+    assert found.relevance_window is None
 
 
 def scored(framework, one: str, score: float | None):
@@ -205,7 +203,7 @@ def test_fuse_orders_with_what_retrieval_knew_and_keeps_the_rerankers_score(fram
     found = rerank(framework, make(scorer=ByWords(8), fuse=fuse), candidates)
     assert [text(one) for one in found] == [TEXTS[index] for index in order]
     assert [framework.unwrap(one)[1] for one in found] == [[1.0, 3.0, 2.0][index] for index in order]
-    assert [isinstance(metadata(one).get("fused_score"), float) for one in found] == [fuse is not None] * 3
+    assert [isinstance(marks(one).get("fused_score"), float) for one in found] == [fuse is not None] * 3
 
 
 @pytest.mark.parametrize("missing", [None, float("nan")])
@@ -224,8 +222,8 @@ def test_what_an_earlier_reranking_kept_counts_as_the_retrieval_score(framework,
     once = rerank(framework, reranker, candidates)
     twice = rerank(framework, reranker, once)
     assert [text(one) for one in twice] == [text(one) for one in once]
-    assert [metadata(one)["fused_score"] for one in twice] == pytest.approx(
-        [metadata(one)["fused_score"] for one in once]
+    assert [marks(one)["fused_score"] for one in twice] == pytest.approx(
+        [marks(one)["fused_score"] for one in once]
     )
 
 
@@ -233,7 +231,7 @@ def test_what_an_earlier_reranking_kept_counts_as_the_retrieval_score(framework,
 def test_a_retrieval_score_in_the_metadata_that_is_no_number_does_not_hide_the_score(framework, make, kept):
     candidates = [scored(framework, one, score) for one, score in zip(TEXTS, [0.2, 0.1, 0.9], strict=True)]
     for one in candidates:
-        metadata(one)["retrieval_score"] = kept
+        one.metadata["retrieval_score"] = kept
     found = rerank(framework, make(scorer=ByWords(8), fuse="zscore"), candidates)
     assert [text(one) for one in found] == [TEXTS[index] for index in (2, 1, 0)]
 

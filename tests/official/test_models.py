@@ -90,6 +90,39 @@ def test_the_hosted_id_of_an_alias_is_the_models_name(make):
     assert reranker.model == "nvidia/llama-nemotron-rerank-500m-v2"
 
 
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        ("meta/llama3-8b-instruct", "a chat model"),
+        ("deepseek-ai/deepseek-r1", "a chat model"),
+        ("nvidia/nv-embedqa-e5-v5", "an embedding model"),
+        ("baai/bge-m3", "an embedding model"),
+    ],
+)
+@pytest.mark.parametrize("base_url", [None, "https://integrate.api.nvidia.com/v1"])
+def test_the_name_of_a_model_that_does_not_rank_is_warned_of(make, model, kind, base_url):
+    with pytest.warns(UserWarning, match=f"{model} is incompatible .* {kind}"):
+        reranker = make(model=model, base_url=base_url, api_key=KEY)
+    reranker.model = "nvidia/llama-nemotron-rerank-1b-v2"
+    with pytest.warns(UserWarning, match="incompatible"):
+        reranker.model = model
+
+
+def test_an_embedding_models_name_that_makes_no_url_is_warned_of_and_refused(make):
+    with pytest.warns(UserWarning, match="an embedding model"), pytest.raises(ValueError, match="base_url"):
+        make(model="NV-Embed-QA", api_key=KEY)
+
+
+@pytest.mark.parametrize(
+    "model", [one.id for one in MODELS if one.hosted] + ["nvdev/meta/llama-3.1-8b-instruct"]
+)
+def test_no_reranker_and_no_private_name_is_warned_of(make, model):
+    if not model.startswith("nvdev/"):
+        make(model=model, api_key=KEY)
+    for private in (model, "meta/llama3-8b-instruct", "acme/ours", "acme/chat-embed"):
+        make(model=private, base_url="http://127.0.0.1:1/v1")
+
+
 def test_a_202_is_polled_with_the_key(make, rank):
     asked = []
 
