@@ -12,8 +12,7 @@ from nvrerank.errors import ModelLoadError
 
 from .bert import BertReranker, EncoderConfig, RobertaReranker
 from .checkpoint import Checkpoint
-from .config import Config
-from .labels import Labels
+from .config import Config, Labels
 from .packed import DecoderConfig, PackedDecoder, RopeScaling
 from .two_segment import TwoSegmentConfig, TwoSegmentEncoder
 

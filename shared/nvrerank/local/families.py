@@ -257,7 +257,7 @@ def load_model(
         if family.reads(checkpoint.config, tokenizer):
             return family.load(checkpoint, tokenizer, settings)
     try:
-        from .reference import load_reference
+        from .reference.loading import load_reference
     except ImportError as error:
         raise MissingExtraError(
             "this model needs sentence-transformers: pip install 'nvrerank[local]'"

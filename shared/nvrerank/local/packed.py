@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .attention import Packing, attend
-from .labels import Labels
+from .config import Labels
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from torch import nn
 from transformers.models.auto import modeling_auto
 
 from nvrerank.errors import ModelLoadError
+from nvrerank.local.config import LARGEST, Config
+from nvrerank.local.prompt import PASSAGE, QUERY, PairEncoder, PiecesEncoder, TemplateEncoder
+from nvrerank.local.saved import Saved
+from nvrerank.local.saved_tokenizer import SavedTokenizer
 
-from .config import LARGEST, Config
-from .prompt import PASSAGE, QUERY, PairEncoder, PiecesEncoder, TemplateEncoder
 from .recipes import Recipe
-from .saved import Saved
-from .saved_tokenizer import SavedTokenizer
 
 PROBES = (("Who wrote it?", "The sea, 1,000 times."), ("a", "b c\nd"), ("x  y ", " The End!"))
 

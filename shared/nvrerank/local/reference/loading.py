@@ -23,14 +23,15 @@ from transformers.models.auto import modeling_auto
 from transformers.utils import logging
 
 from nvrerank.errors import ModelLoadError
+from nvrerank.local.checkpoint import Checkpoint
+from nvrerank.local.config import LARGEST, Config, Labels
+from nvrerank.local.families import LoadedModel
+from nvrerank.local.saved import Saved
+from nvrerank.local.saved_tokenizer import SavedTokenizer
+from nvrerank.local.settings import Settings
 
-from .checkpoint import Checkpoint
-from .config import LARGEST, Config
-from .families import LoadedModel
-from .labels import Labels
-from .recipes import RECIPES, Recipe, find_recipe
-from .reference_input import PROBES, answer_tokens, longest_pair, make_encoder
-from .reference_model import (
+from .encoding import PROBES, answer_tokens, longest_pair, make_encoder
+from .modules import (
     ReferenceModel,
     count_labels,
     exact_heads,
@@ -38,9 +39,7 @@ from .reference_model import (
     shrink_head,
     together,
 )
-from .saved import Saved
-from .saved_tokenizer import SavedTokenizer
-from .settings import Settings
+from .recipes import RECIPES, Recipe, find_recipe
 
 _TASKS: dict[str, Mapping[str, Any]] = {
     "sequence-classification": modeling_auto.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES,

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from .prompt import PASSAGE, QUERY
+from nvrerank.local.prompt import PASSAGE, QUERY
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ _MXBAI_TASK = """You are a search relevance expert who evaluates how well docume
 queries. For each query-document pair, carefully analyze the semantic relationship between them, \
 then provide your binary relevance judgment (0 for not relevant, 1 for relevant).
 Relevance:"""
-_BGE_TASK = """Given a query A and a passage B, determine whether the passage contains an answer to the query \
-by providing a prediction of either 'Yes' or 'No'."""
+_BGE_TASK = """Given a query A and a passage B, determine whether the passage contains an answer to the \
+query by providing a prediction of either 'Yes' or 'No'."""
 
 RECIPES = (
     Recipe(  # https://huggingface.co/Qwen/Qwen3-Reranker-0.6B

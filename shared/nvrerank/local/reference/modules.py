@@ -13,11 +13,9 @@ from sentence_transformers.cross_encoder.modules import LogitScore
 from torch import Tensor, nn
 
 from nvrerank.errors import ModelLoadError
-
-from .config import Config
-from .labels import Labels
-from .prompt import TokenPair
-from .quantized import quantize
+from nvrerank.local.config import Config, Labels
+from nvrerank.local.prompt import TokenPair
+from nvrerank.local.quantized import quantize
 
 Together = Literal["padded", "length", "alone"]
 _PADDED = {  # a mask keeps padding out of every sum; held against single pairs by a test
