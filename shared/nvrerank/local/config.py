@@ -111,6 +111,12 @@ class Config:
         value = self.values.get(name)
         return value is None or value in allowed
 
+    @property
+    def own_code(self) -> str:
+        """What an error adds for a model whose class is in its folder; "" for every other one."""
+        named = self.values.get("auto_map") is not None
+        return "; auto_map names code of the folder's own, which is never run" if named else ""
+
     def wrong(self, name: str, wanted: str) -> ModelLoadError:
         """The error for a value that is not what was wanted."""
         return ModelLoadError(f"{self.file}: {name} must be {wanted}, not {self.values.get(name)!r:.80}")

@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from nvrerank.errors import MissingExtraError
+from nvrerank.errors import MissingExtraError, ModelLoadError
 from nvrerank.models import NVIDIA_PROMPT
 
 from . import architectures
@@ -76,13 +76,12 @@ class Family:
     def computes(self, checkpoint: Checkpoint, saved: Saved) -> bool:
         """Whether weights and settings ask for exactly this function."""
         config = checkpoint.config
-        return all(config.values.get(name) is not None for name in self.marks) and (
-            not self.twin
-            or (
-                saved.plain
-                and all(config.means(name, *allowed) for name, allowed in self.asks.items())
-                and checkpoint.shapes.get(self.twin, (1,))[0] == 1
-            )
+        known = not self.twin and len(saved.modules) <= 1 and saved.prompt is None  # NVIDIA's own prompt
+        return (
+            (saved.plain or known)
+            and all(config.values.get(name) is not None for name in self.marks)
+            and all(config.means(name, *allowed) for name, allowed in self.asks.items())
+            and checkpoint.shapes.get(self.twin, (1,))[0] == 1
         )
 
     def reads(self, config: Config, tokenizer: SavedTokenizer) -> bool:
@@ -126,7 +125,8 @@ def find_family(checkpoint: Checkpoint, saved: Saved) -> Family | None:
     """
     model_type = checkpoint.config.values.get("model_type")
     if not isinstance(model_type, str):
-        raise checkpoint.config.wrong("model_type", "the name of an architecture")
+        wrong = checkpoint.config.wrong("model_type", "the name of an architecture")
+        raise ModelLoadError(f"{wrong}{checkpoint.config.own_code}")
     family = FAMILIES.get(model_type)
     return family if family is not None and family.computes(checkpoint, saved) else None
 

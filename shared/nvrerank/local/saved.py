@@ -105,11 +105,6 @@ class Saved:
         Raises:
             ModelLoadError: A file asks for something that is not known, is no reranker, or is missing.
         """
-        if (folder / "adapter_config.json").is_file():
-            raise ModelLoadError(
-                f"{folder / 'adapter_config.json'}: this is a LoRA adapter, not a model: load it with peft, "
-                "call merge_and_unload() and save the result with save_pretrained()"
-            )
         exports = [*folder.glob("*.gguf"), *folder.glob("**/*.onnx")]
         if exports and not any(folder.glob("**/*.safetensors")):
             raise ModelLoadError(
@@ -118,6 +113,12 @@ class Saved:
             )
         listed = folder / "modules.json"
         saved = _read_modules(folder, listed) if listed.is_file() else cls(folder)
+        adapter = saved.backbone / "adapter_config.json"
+        if adapter.is_file():
+            raise ModelLoadError(
+                f"{adapter}: this is a LoRA adapter, not a model: load it with peft, call merge_and_unload() "
+                "and save the result with save_pretrained()"
+            )
         _check_config(Config.read(saved.backbone / "config.json"))
         return saved
 

@@ -111,12 +111,11 @@ def load_reference(
 def _task(config: Config, saved: Saved, recipe: Recipe | None) -> str:
     """What the transformer is loaded for."""
     config.expect("position_embedding_type", "absolute")
-    model_type, code = _model_type(config), config.values.get("auto_map") is not None
-    own = "; auto_map names code of the folder's own, which is never run" if code else ""
+    model_type = _model_type(config)
     if model_type not in _TASKS["feature-extraction"]:
         raise ModelLoadError(
             f"{config.file}: transformers {transformers.__version__} knows no model_type "
-            f"{model_type!r:.80}{own}"
+            f"{model_type!r:.80}{config.own_code}"
         )
     asked = config.values.get("architectures")
     architecture = asked[0] if isinstance(asked, list) and asked and isinstance(asked[0], str) else None
@@ -130,7 +129,7 @@ def _task(config: Config, saved: Saved, recipe: Recipe | None) -> str:
     if not known or (architecture is not None and architecture not in known):
         raise ModelLoadError(
             f"{config.file}: {architecture or model_type!r:.120} is no class of transformers for {task} by a "
-            f"{model_type!r:.80}{own}; an embedding model or a language model by itself is no reranker"
+            f"{model_type!r:.80}{config.own_code}; an embedding model or a language model by itself is no reranker"
         )
     if task == "text-generation" and not saved.modules and recipe is None:
         raise ModelLoadError(
