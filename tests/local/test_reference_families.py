@@ -87,7 +87,7 @@ def test_every_architecture_tested_here_is_in_the_documentations_table():
     ("kind", "mistake"),
     [
         ("electra", {"hidden_act": "relu"}),
-        ("deberta-v2", {"position_buckets": 4}),
+        ("deberta-v2", {"hidden_act": "relu"}),
         ("modernbert", {"classifier_pooling": "mean"}),
         ("bert", {"hidden_act": "relu"}),
         ("bert", {"is_decoder": True}),
