@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers/.ready .venv-backends/.ready .venv-flag/.ready .venv-infinity/.ready
 
-.PHONY: run test test-fast lint notebooks bench bench-hosted embedded clean
+.PHONY: run test test-fast lint notebooks bench bench-hosted bundled clean
 
 run: $(VENV)/.demo
 	$(BIN)/python shared/demo/run.py
@@ -35,16 +35,15 @@ bench: $(VENV)/.bench
 bench-hosted: $(VENV)/.test
 	cd shared && PYTHONPATH=../tests ../$(BIN)/python -m bench.hosted
 
-# Mines, trains, exports and evaluates the embedded model; DATA holds train/ and eval/. Takes hours.
-embedded: $(VENV)/.demo
-	@test -n "$(DATA)" || { echo "usage: make embedded DATA=path/to/data"; exit 2; }
-	PYTHONPATH=shared OMP_NUM_THREADS=1 $(BIN)/python -m embedded.train \
-		--data $(DATA) --cache build/embedded/cache --out build/embedded/run
-	PYTHONPATH=shared $(BIN)/python -m embedded.export build/embedded/run/mean.pt \
-		--cache build/embedded/cache --out shared/nvrerank/local/embedded
-	PYTHONPATH=shared $(BIN)/python -m embedded.evaluate --data $(DATA) --cache build/embedded/cache \
-		--model shared/nvrerank/local/embedded --out build/embedded/report \
-		--sample 75 --threads 2 --bfloat16 --report
+# Mines, trains, exports and measures the bundled model; DATA holds train/ and eval/. Takes hours.
+bundled: $(VENV)/.demo
+	@test -n "$(DATA)" || { echo "usage: make bundled DATA=path/to/data"; exit 2; }
+	PYTHONPATH=shared OMP_NUM_THREADS=1 $(BIN)/python -m training.train \
+		--data $(DATA) --cache build/training/cache --out build/training/run
+	PYTHONPATH=shared $(BIN)/python -m training.export build/training/run/mean.pt \
+		--cache build/training/cache --out shared/nvrerank/local/embedded
+	$(BIN)/nvrerank eval $(DATA)/eval/* --retriever bm25 --retriever embedding:all-MiniLM-L6-v2 --scorer bundled \
+		--query-languages en --passage-languages en --limit-queries 75 --out build/training/report
 
 clean:
 	rm -rf $(VENV) .venv-* .cache build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

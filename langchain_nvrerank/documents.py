@@ -19,6 +19,7 @@ SCORE_KEY = "relevance_score"
 RETRIEVAL_SCORE_KEY = "retrieval_score"
 WINDOW_KEY = "relevance_window"
 TRUNCATED_KEY = "relevance_truncated"
+QUERY_TRUNCATED_KEY = "relevance_query_truncated"
 FUSED_KEY = "fused_score"
 IMAGE_KEY = "image"
 _IMAGE = re.compile(r"data:image|[A-Za-z][A-Za-z0-9+.-]*://[^/?#]")
@@ -76,6 +77,8 @@ def ranked_documents(
             metadata.setdefault(SCORE_KEY, None)
         else:
             _mark(metadata, document.page_content, one, blank_score)
+            if ranked.query_truncated:
+                metadata[QUERY_TRUNCATED_KEY] = True
         copies.append(document.model_copy(update={"metadata": metadata}))
     return copies
 
@@ -101,7 +104,7 @@ def _mark(metadata: dict[str, Any], text: str, one: Ranked, blank_score: float) 
     before = metadata.pop(SCORE_KEY, None)
     if before is not None and not (isinstance(before, float) and before == -math.inf):  # a blank one's
         metadata.setdefault(RETRIEVAL_SCORE_KEY, before)
-    for key in (WINDOW_KEY, TRUNCATED_KEY, FUSED_KEY):
+    for key in (WINDOW_KEY, TRUNCATED_KEY, QUERY_TRUNCATED_KEY, FUSED_KEY):
         metadata.pop(key, None)
     metadata[SCORE_KEY] = blank_score if one.score is None else one.score
     if one.fused is not None:

@@ -32,12 +32,14 @@ class RerankedNode(NodeWithScore):
         relevance_window: Where the node was scored in parts, the best of them as [start, end] of
             `node.get_content()`.
         relevance_truncated: Whether its end was not read; None: not known.
+        relevance_query_truncated: Whether the query's end is known not to have been read.
         fused_score: What it was ordered by with `fuse`.
     """
 
     retrieval_score: float | None = None
     relevance_window: list[int] | None = None
     relevance_truncated: bool | None = None
+    relevance_query_truncated: bool = False
     fused_score: float | None = None
 
 
@@ -99,6 +101,7 @@ def ranked_nodes(
                 retrieval_score=before,
                 relevance_window=one.window and own_window(scored.node, one.window),
                 relevance_truncated=one.truncated,
+                relevance_query_truncated=ranked.query_truncated,
                 fused_score=one.fused,
             )
         )

@@ -1,4 +1,4 @@
-"""How well an order answers the questions, by topic. Pure; the measures are ir-measures' own.
+"""How well an order answers the questions, by topic. Pure.
 
 A reader wants the right topic, however many passages it was cut into: a topic stands where its first
 passage stands, and its other passages take up no place.
@@ -6,12 +6,13 @@ passage stands, and its other passages take up no place.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
-from ir_measures import R, Success, iter_calc, nDCG
+from nvrerank.evaluation.metrics import measured, metrics
 
-MEASURES = {"R@1": Success @ 1, "Recall@5": R @ 5, "nDCG@10": nDCG @ 10}
+MEASURES = {"R@1": "Success@1", "Recall@5": "R@5", "nDCG@10": "nDCG@10"}
 """R@1: share of questions with a right topic in first place; Recall@5: share of a question's right
 topics among the first five; nDCG@10: the same for ten, where a higher place counts more."""
 
@@ -36,14 +37,7 @@ def evaluate(orders: Sequence[Sequence[str]], answers: Sequence[frozenset[str]])
         answers: For each question the right topics; at least one.
     """
     qrels = {str(number): dict.fromkeys(topics, 1) for number, topics in enumerate(answers)}
-    run = {str(number): _run(order) for number, order in enumerate(orders)}
-    values: dict[str, dict[str, float]] = {name: {} for name in MEASURES}
-    names = {measure: name for name, measure in MEASURES.items()}
-    for value in iter_calc(list(MEASURES.values()), qrels, run):
-        values[names[value.measure]][value.query_id] = value.value
-    mean = {name: sum(each.values()) / len(answers) for name, each in values.items()}
-    return Figures(mean, [values["nDCG@10"][str(number)] for number in range(len(answers))])
-
-
-def _run(topics: Sequence[str]) -> Mapping[str, float]:
-    return {topic: float(-place) for place, topic in enumerate(dict.fromkeys(topics))}
+    run = {str(number): dict.fromkeys(order) for number, order in enumerate(orders)}
+    values = measured(qrels, run, metrics(MEASURES.values()))
+    mean = {name: fmean(values[measure].values()) for name, measure in MEASURES.items()}
+    return Figures(mean, list(values["nDCG@10"].values()))

@@ -15,7 +15,6 @@ from nvrerank import NVRerankError, Scorer
 
 from . import corpus, questions
 from .corpus import TopicPassage
-from .embedding import embed, kept
 from .errors import DemoError
 from .questions import Question
 from .scoring import Clock, RememberingScorer
@@ -26,14 +25,14 @@ if TYPE_CHECKING:
 CACHE = Path(__file__).resolve().parents[2] / ".cache" / "demo"
 
 
-def embedded_scorer() -> Scorer:
+def bundled_scorer() -> Scorer:
     """The model that ships with the package, loaded."""
     from nvrerank import LocalScorer
 
     return LocalScorer().load()
 
 
-def main(arguments: Sequence[str], make_scorer: Callable[[], Scorer] = embedded_scorer) -> int:
+def main(arguments: Sequence[str], make_scorer: Callable[[], Scorer] = bundled_scorer) -> int:
     """Runs the demonstration.
 
     Args:
@@ -108,11 +107,14 @@ def _both_frameworks(
     clock: Clock,
     cache: Path,
 ) -> list[Answer]:
+    from nvrerank.evaluation.embedding import MINILM, Embedder
+
     from . import pipelines
 
     texts = [*(one.text for one in passages), *(one.text for one in asked)]
-    with clock.measure("vectors, kept" if kept(texts, cache).exists() else "embedding"):
-        vectors = embed(texts, cache)
+    with clock.measure("embedding"):
+        rows = Embedder(MINILM, cache, device="cpu").passages(texts).tolist()
+        vectors = dict(zip(texts, rows, strict=True))
     with clock.measure("indexing"):
         ask_langchain = pipelines.with_langchain(passages, vectors, scorer, clock)
         ask_llamaindex = pipelines.with_llamaindex(passages, vectors, scorer)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from . import per_process as per_process  # it counts forks from here on
 from .errors import (
     AuthenticationError,
     BadResponseError,
@@ -20,12 +21,15 @@ from .errors import (
     NVRerankError,
     RateLimitError,
     RequestRejectedError,
+    ScorerClosedError,
+    ScoringError,
     ServiceUnavailableError,
 )
 from .fusion import ReciprocalRankFusion, ZScoreFusion
 from .models import MODELS, RerankModel
-from .ranking import PassthroughWarning, Ranked, Ranking, arerank, rerank
+from .ranking import PassthroughWarning, Ranked, Ranking, UncalibratedWarning, arerank, rerank
 from .scorer import Scored, Scorer
+from .truncation import TruncationWarning
 
 if TYPE_CHECKING:
     from . import show
@@ -56,7 +60,11 @@ __all__ = [
     "RerankModel",
     "Scored",
     "Scorer",
+    "ScorerClosedError",
+    "ScoringError",
     "ServiceUnavailableError",
+    "TruncationWarning",
+    "UncalibratedWarning",
     "Windowed",
     "ZScoreFusion",
     "arerank",

@@ -7,6 +7,8 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
+from .texts import is_blank
+
 # A full stop counts before white space only (3.14, nvrerank.local), an ideographic one always. Each run of
 # stops is looked at once: the time is linear whatever the text.
 _SENTENCE_END = re.compile(
@@ -60,7 +62,7 @@ def cut(text: str, ends: Sequence[int], borders: Borders, budget: int, overlap: 
 
     A window ends after a sentence if one ends in its second half, else after a word, else anywhere. The next
     one begins at a sentence or word at least `overlap` tokens before, at most half as many more. White
-    space around a window is left off; one that has nothing new but white space is left out.
+    space around a window is left off; one that has nothing new that can be seen is left out.
 
     Args:
         text: The text.
@@ -77,9 +79,9 @@ def cut(text: str, ends: Sequence[int], borders: Borders, budget: int, overlap: 
         start = _BLANK.match(text, start).end()  # type: ignore[union-attr]  # it matches nothing too
         end = _end(text, ends, borders, start, budget)
         trimmed = start + len(text[start:end].rstrip())
-        if trimmed > read:
+        if not is_blank(text[max(start, read) : trimmed]):
             yield start, trimmed
-            read = trimmed
+        read = max(read, trimmed)
         start = _next_start(ends, borders, (start, end), overlap)
 
 

@@ -4,7 +4,8 @@
     ├── set it up
     │   ├── MissingKeyError            a hosted model needs a key (also a ValueError)
     │   ├── MissingExtraError          a package is not installed (also an ImportError)
-    │   └── ModelLoadError             a checkpoint can't be used; names file and tensor
+    │   ├── ModelLoadError             a checkpoint can't be used; names file and tensor
+    │   └── ScorerClosedError          a scorer was closed (also a RuntimeError)
     ├── fix the call
     │   └── RequestRejectedError       the request itself is wrong; `index` names the passage
     │       ├── AuthenticationError
@@ -14,7 +15,8 @@
     │       ├── RateLimitError
     │       └── DeadlineExceededError
     └── report it
-        └── BadResponseError           scores that are not one finite number a passage
+        ├── BadResponseError           scores that are not one finite number a passage
+        └── ScoringError               a scorer raised something else while it scored
 
 A bad argument stays a `ValueError`, one of the wrong type a `TypeError`.
 """
@@ -62,6 +64,10 @@ class MissingExtraError(NVRerankError, ImportError):
 
 class ModelLoadError(NVRerankError):
     """A checkpoint can't be used as it is; the message names the file and the tensor."""
+
+
+class ScorerClosedError(NVRerankError, RuntimeError):
+    """A scorer is used that was closed; a new one is to be made."""
 
 
 class RequestRejectedError(NVRerankError):
@@ -131,3 +137,7 @@ class DeadlineExceededError(ServiceUnavailableError):
 
 class BadResponseError(NVRerankError):
     """What came back is not one finite score for each passage."""
+
+
+class ScoringError(NVRerankError):
+    """A scorer raised what is no error of this package; `__cause__` is what it raised."""

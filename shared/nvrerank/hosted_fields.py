@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Secret, SecretStr, field_serializer
 
 from . import models
+from .scorer import Scale
 from .windows import LongPassages
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 KEYS = ("nvidia_api_key", "api_key")
 _SECRETS = {*KEYS, "default_headers", "extra_headers"}
-_LIMITS = ("timeout", "max_retries", "max_concurrency", "verify")
+_LIMITS = ("timeout", "max_retries", "max_concurrency", "scale", "extra_body", "verify")
 
 
 class Headers(dict[str, str]):
@@ -73,6 +74,8 @@ class HostedFields(BaseModel):
             scores it in parts, "error" refuses it. None: as `truncate` says.
         truncate: What the server does with a pair that is too long: "END" cuts, "NONE" refuses. None: as
             `long_passages` says; if that says nothing, as the server likes.
+        scale: What the server's scores are, "logit" or "probability"; None: as `HostedScorer` finds out.
+        extra_body: More members of every request's body, such as {"instruction": "..."}.
         default_headers: More headers for every request.
         timeout: Seconds a call may take, all in all. None: 60.
         max_retries: Tries after the first. None: 3.
@@ -89,6 +92,8 @@ class HostedFields(BaseModel):
     max_batch_size: int | None = None
     long_passages: LongPassages | None = None
     truncate: Literal["NONE", "END"] | None = None
+    scale: Scale | None = None
+    extra_body: dict[str, Any] | None = None
     default_headers: Annotated[dict[str, str] | None, AfterValidator(_hidden)] = None
     timeout: float | None = None
     max_retries: int | None = None

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from .texts import is_blank
+
 LEAST = 80
 MOST = 800  # characters, about 130 English words
 
@@ -53,7 +55,7 @@ def _paragraphs(text: str) -> Iterator[list[Passage]]:
     """Runs of lines that are not blank, each line with its number."""
     lines: list[Passage] = []
     for number, line in enumerate(_LINE_END.split(text), start=1):
-        if line.strip():
+        if not is_blank(line):
             lines.append(Passage(line.rstrip(), number))
         elif lines:
             yield lines
@@ -64,8 +66,8 @@ def _paragraphs(text: str) -> Iterator[list[Passage]]:
 
 def _fitting(paragraph: Iterable[Passage], most: int) -> Iterator[Passage]:
     """A paragraph as one passage if it fits, else as several."""
-    pieces = (Passage(piece, line.line) for line in paragraph for piece in _pieces(line.text, most))
-    return _merged(pieces, "\n", most, most)
+    pieces = ((piece, line.line) for line in paragraph for piece in _pieces(line.text, most))
+    return _merged((Passage(*one) for one in pieces if not is_blank(one[0])), "\n", most, most)
 
 
 def _pieces(line: str, most: int) -> Iterator[str]:
@@ -74,8 +76,7 @@ def _pieces(line: str, most: int) -> Iterator[str]:
     while len(line) - start > most:
         space = line.rfind(" ", start + 1, start + most + 1)
         end = start + most if space < 0 else space
-        if piece := line[start:end].strip():
-            yield piece
+        yield line[start:end].strip()
         start = end
     yield line[start:].strip() if start else line
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 import operator
 import warnings
+import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, SupportsIndex, get_args
 
 from .errors import NVRerankError, RequestRejectedError
 from .fusion import Fusion, FusionName, as_fusion, checked_retrieval_scores
-from .scorer import Scored, Scorer, checked_scores
+from .scorer import Scale, Scored, Scorer, checked_scores, scoring_errors
 from .texts import clean_passages, clean_query, is_blank
 
 if TYPE_CHECKING:
@@ -26,6 +27,13 @@ OnError = Literal["raise", "passthrough"]
 
 class PassthroughWarning(UserWarning):
     """Reranking failed and the retrieval order was returned instead, as was asked for."""
+
+
+class UncalibratedWarning(UserWarning):
+    """Probabilities were asked of a scorer whose sigmoids are not of use as such."""
+
+
+_warned: weakref.WeakValueDictionary[int, Scorer] = weakref.WeakValueDictionary()  # by id: it need not hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,7 @@ class Ranking(list[Ranked]):
         query: The query, as it was scored.
         passages: All passages, in input order, also those that were dropped.
         retrieval_scores: What retrieval scored them, in input order; None: not known.
+        query_truncated: Whether the query is known not to have been read to its end.
     """
 
     def __init__(
@@ -64,11 +73,14 @@ class Ranking(list[Ranked]):
         query: str,
         passages: Sequence[str],
         retrieval_scores: Sequence[float | None] | None = None,
+        *,
+        query_truncated: bool = False,
     ) -> None:
         super().__init__(ranked)
         self.query = query
         self.passages = passages
         self.retrieval_scores = retrieval_scores
+        self.query_truncated = query_truncated
 
     @property
     def truncated(self) -> int:
@@ -90,8 +102,8 @@ class Ranking(list[Ranked]):
 
         return table(self)
 
-    def __reduce__(self) -> tuple[type[Ranking], tuple[object, ...]]:
-        return type(self), (list(self), self.query, self.passages, self.retrieval_scores)
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (list(self), self.query, self.passages), self.__dict__
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +113,8 @@ class RankOptions:
     Attributes:
         top_n: At most so many results; None: all, 0: none.
         threshold: Least score that stays (inclusive), compared after `score_mode`; drops blanks.
-        score_mode: "logit" as the model gives it, or "sigmoid": 1 / (1 + exp(-logit)), in 0..1.
+        score_mode: "logit" as the scorer gives it, or "sigmoid": 1 / (1 + exp(-logit)), in 0..1; a scorer's
+            probabilities are left as they are.
         on_error: "raise", or "passthrough": the input order cut to top_n, no scores, one warning.
         fuse: What orders beside the logits: None, "rrf" (the input order), "zscore" (retrieval scores), or
             a record of `nvrerank.fusion` with parameters.
@@ -147,13 +160,14 @@ def rerank(
 
     Args:
         scorer: What scores: `LocalScorer()`, `HostedScorer(...)`, or a `Scorer` of your own.
-        query: The question; not blank.
+        query: The question; not blank, unless `on_error="passthrough"`.
         passages: The candidates, in retrieval order; any iterable of strings.
         top_n: At most so many results; None: all, 0: none.
         threshold: Least score that stays (inclusive), compared after `score_mode`.
-        score_mode: "logit" as the model gives it, or "sigmoid" for 0..1.
-        on_error: "raise", or "passthrough": the input order cut to top_n, without scores, and one
-            `PassthroughWarning`.
+        score_mode: "logit" as the scorer gives it, or "sigmoid" for 0..1, which leaves the probabilities of a
+            scorer that gives such (`Scorer.scale`) as they are.
+        on_error: "raise", or "passthrough": whatever the scorer raises, and if the query is blank, the input
+            order cut to top_n, without scores, and one `PassthroughWarning`. A bad argument still raises.
         fuse: None orders by the reranker alone. "rrf" fuses its ranks with those of the input order, "zscore"
             its logits with `retrieval_scores`; `nvrerank.ReciprocalRankFusion(...)` and
             `nvrerank.ZScoreFusion(...)` hold parameters. Scores stay the reranker's own, and `threshold` is
@@ -168,15 +182,21 @@ def rerank(
         TypeError: An argument is of the wrong type.
         ValueError: The query is blank, an option out of range, or retrieval scores are missing, not finite or
             not as many as the passages.
-        NVRerankError: The scorer failed (unless `on_error="passthrough"`).
+        NVRerankError: The scorer failed (unless `on_error="passthrough"`): what it raised if it is one of
+            these, else a `ScoringError` with that as its cause. Texts and options are checked before, so what
+            a scorer raises, a ValueError too, tells of the scorer.
     """
     options = RankOptions(top_n, threshold, score_mode, on_error, fuse)
-    job = prepare(query, passages, retrieval_scores, fuse=options.fuse)
+    job = prepare(query, passages, retrieval_scores, fuse=options.fuse, on_error=options.on_error)
+    if is_blank(job.query):
+        return _passthrough("query is blank", job, options)
     if not job.texts or options.top_n == 0:
         return _unscored(job, options)
+    _warn_if_uncalibrated(scorer, options)
     try:
-        scores = scorer.score_detailed(job.query, job.texts)
-        return finish(job, scores, options, source=scorer.name)
+        with scoring_errors(scorer.name):
+            scores = scorer.score_detailed(job.query, job.texts)
+        return finish(job, scores, options, source=scorer.name, scale=scorer.scale)
     except NVRerankError as error:
         return _passthrough_or_raise(error, job, options)
 
@@ -195,12 +215,16 @@ async def arerank(
 ) -> Ranking:
     """As `rerank`, without blocking the event loop."""
     options = RankOptions(top_n, threshold, score_mode, on_error, fuse)
-    job = prepare(query, passages, retrieval_scores, fuse=options.fuse)
+    job = prepare(query, passages, retrieval_scores, fuse=options.fuse, on_error=options.on_error)
+    if is_blank(job.query):
+        return _passthrough("query is blank", job, options)
     if not job.texts or options.top_n == 0:
         return _unscored(job, options)
+    _warn_if_uncalibrated(scorer, options)
     try:
-        scores = await scorer.ascore_detailed(job.query, job.texts)
-        return finish(job, scores, options, source=scorer.name)
+        with scoring_errors(scorer.name):
+            scores = await scorer.ascore_detailed(job.query, job.texts)
+        return finish(job, scores, options, source=scorer.name, scale=scorer.scale)
     except NVRerankError as error:
         return _passthrough_or_raise(error, job, options)
 
@@ -230,9 +254,13 @@ def prepare(
     retrieval_scores: Iterable[float | None] | None = None,
     *,
     fuse: Fusion | FusionName | None = None,
+    on_error: OnError = "raise",
 ) -> Job:
-    """Cleans the texts, sets blanks aside, keeps one of each duplicate, and checks what `fuse` needs."""
-    cleaned = clean_query(query)
+    """Cleans the texts, sets blanks aside, keeps one of each duplicate, and checks what `fuse` needs.
+
+    A blank query is an error, unless errors are to pass through.
+    """
+    cleaned = clean_query(query, blank=on_error == "passthrough")
     texts = list(clean_passages(passages))
     first: dict[str, int] = {}
     slots = [None if is_blank(text) else first.setdefault(text, len(first)) for text in texts]
@@ -241,18 +269,24 @@ def prepare(
     return Job(cleaned, texts, list(first), slots, known)
 
 
-def finish(job: Job, scores: Sequence[Scored], options: RankOptions, *, source: str) -> Ranking:
+def finish(
+    job: Job, scores: Sequence[Scored], options: RankOptions, *, source: str, scale: Scale = "logit"
+) -> Ranking:
     """Checks the scorer's answers and puts the passages in order."""
     logits = checked_scores([one.logit for one in scores], len(job.texts), source=source)
     checked = [replace(one, logit=logit) for one, logit in zip(scores, logits, strict=True)]
     each = [None if slot is None else checked[slot] for slot in job.slots]
-    return _ranking(job, order(each, options, job.retrieval_scores))
+    ranking = _ranking(job, order(each, options, job.retrieval_scores, scale=scale))
+    ranking.query_truncated = any(one.query_truncated for one in scores)
+    return ranking
 
 
 def order(
     scores: Sequence[Scored | None],
     options: RankOptions,
     retrieval_scores: Sequence[float | None] | None = None,
+    *,
+    scale: Scale = "logit",
 ) -> list[Ranked]:
     """Sorts by logit or by what it is fused to (stable, None last), then applies mode, threshold and top_n.
 
@@ -260,7 +294,7 @@ def order(
     """
     scored = [(one, index) for index, one in enumerate(scores) if one is not None]
     fused = _fused(scored, options, retrieval_scores)
-    mode = sigmoid if options.score_mode == "sigmoid" else float
+    mode = sigmoid if options.score_mode == "sigmoid" and scale == "logit" else float
     keyed = [
         (one.logit if key is None else key, Ranked(index, mode(one.logit), one.truncated, one.window, key))
         for (one, index), key in zip(scored, fused, strict=True)
@@ -310,16 +344,31 @@ def sigmoid(logit: float) -> float:
     return small / (1.0 + small)
 
 
+def _warn_if_uncalibrated(scorer: Scorer, options: RankOptions) -> None:
+    """Once for each scorer; to be called by `rerank` and `arerank` themselves."""
+    if options.score_mode != "sigmoid" or scorer.calibrated or id(scorer) in _warned:
+        return
+    _warned[id(scorer)] = scorer
+    warnings.warn(
+        f"{scorer.name} is not calibrated, so the sigmoids of its scores are no probabilities: use "
+        "score_mode='logit', with a threshold that is chosen on data of your own",
+        UncalibratedWarning,
+        stacklevel=3,
+    )
+
+
 def _passthrough_or_raise(error: NVRerankError, job: Job, options: RankOptions) -> Ranking:
     if isinstance(error, RequestRejectedError) and error.index is not None:
         known = error.index in job.slots  # a scorer of someone else's may be wrong
         error.index = job.slots.index(error.index) if known else None  # it knows only distinct texts
     if options.on_error != "passthrough":
         raise error
+    return _passthrough(f"{type(error).__name__}: {error}", job, options, stacklevel=4)
+
+
+def _passthrough(reason: str, job: Job, options: RankOptions, *, stacklevel: int = 3) -> Ranking:
     warnings.warn(
-        f"reranking failed, the retrieval order is kept: {type(error).__name__}: {error}",
-        PassthroughWarning,
-        stacklevel=3,
+        f"reranking failed, the retrieval order is kept: {reason}", PassthroughWarning, stacklevel=stacklevel
     )
     return _ranking(job, [Ranked(index, None) for index in range(len(job.slots))][: options.top_n])
 

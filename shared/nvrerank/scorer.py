@@ -5,11 +5,16 @@ from __future__ import annotations
 import asyncio
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
-from .errors import BadResponseError
+from .errors import BadResponseError, NVRerankError, ScoringError
 from .rulers import EstimatedRuler, Ruler
+
+Scale = Literal["logit", "probability"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,16 +22,18 @@ class Scored:
     """One passage's logit, and what of the passage it comes from.
 
     Attributes:
-        logit: The raw relevance logit.
+        logit: The raw relevance logit; a probability where the scorer's `scale` says so.
         truncated: Whether the passage was longer than the model reads, so that its end was not read;
             None: the scorer can't tell.
         window: Where the passage was scored in parts, the characters of the best of them, as (start, end);
             None: it was scored as a whole.
+        query_truncated: Whether the query is known not to have been read to its end.
     """
 
     logit: float
     truncated: bool | None = None
     window: tuple[int, int] | None = None
+    query_truncated: bool = False
 
 
 class Scorer(ABC):
@@ -44,6 +51,20 @@ class Scorer(ABC):
         """What traces and events call this scorer: its model's name where it has one."""
         return type(self).__name__
 
+    @property
+    def scale(self) -> Scale:
+        """What the scores are: raw "logit"s of any size, or a "probability" in 0..1.
+
+        `rerank(..., score_mode="sigmoid")` leaves a probability as it is. A scorer made of another passes its
+        own on. It is read after a call's scores came.
+        """
+        return "logit"
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the sigmoid of a score is of use as a probability; where not, asking for it warns."""
+        return True
+
     @abstractmethod
     def score(self, query: str, passages: Sequence[str]) -> list[float]:
         """Scores passages. May be called from many threads at once.
@@ -53,8 +74,8 @@ class Scorer(ABC):
             passages: The passages; none blank.
 
         Returns:
-            One finite raw logit a passage, in input order; larger is more relevant. A sigmoid is
-            the caller's choice (`rerank(..., score_mode="sigmoid")`).
+            One finite number a passage, in input order; larger is more relevant. It is a raw logit unless
+            `scale` says otherwise; a sigmoid is the caller's choice (`rerank(..., score_mode="sigmoid")`).
 
         Raises:
             NVRerankError: The scores could not be had; there are no partial results.
@@ -118,6 +139,23 @@ def checked_scores(scores: Sequence[float], count: int, *, source: str) -> list[
             )
         numbers.append(number)
     return numbers
+
+
+@contextmanager
+def scoring_errors(source: str) -> Iterator[None]:
+    """Within it whatever is raised becomes an `NVRerankError`, unless the call was cancelled.
+
+    A warning that the caller has made an error stays what it is.
+
+    Args:
+        source: The scorer's name, for the message.
+    """
+    try:
+        yield
+    except (NVRerankError, CancelledError, Warning):
+        raise
+    except Exception as error:
+        raise ScoringError(f"{source} failed while scoring: {type(error).__name__}: {error}") from error
 
 
 def _as_float(score: object) -> float | None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from .texts import is_blank
+
 _LEAST_WRAPPED = 40  # characters; a shorter line was ended on purpose
 
 _CLOSING = r"[\"'”’»)\]}」』）】》〉｣]*+"
@@ -57,7 +59,7 @@ def sentences(text: str) -> list[tuple[int, int]]:
 
     Returns:
         (start, end) of each sentence, in characters: in order, apart, without white space at either
-        end, together holding every character that is not white space. Empty for a blank text.
+        end, together holding every character that can be seen. Empty for a blank text.
     """
     return [span for block in _blocks(text) for span in _in_block(text, *block)]
 
@@ -96,12 +98,12 @@ def _in_block(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 
 def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The span without white space around it; nothing if nothing is left."""
+    """The span without white space around it; nothing if nothing is left that can be seen."""
     while start < end and text[start].isspace():
         start += 1
     while end > start and text[end - 1].isspace():
         end -= 1
-    if start < end:
+    if not is_blank(text[start:end]):
         yield start, end
 
 

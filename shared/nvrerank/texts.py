@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+# Unicode's Default_Ignorable_Code_Point beyond category Cf (DerivedCoreProperties.txt), and what else has an
+# empty glyph: the blank Braille pattern, a null notehead, Khitan's filler, hieroglyphs' blanks.
+_EMPTY = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
+    "\U000e0000-\U000e0fff\u2800\U0001d159\U00016fe4\U00013441\U00013442]"
+)
+# Prepended_Concatenation_Mark: signs around numbers, which are seen although their category is Cf.
+_SEEN = re.compile("[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd]")
 
 _HALVES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
-def clean_query(query: str) -> str:
+def clean_query(query: str, *, blank: bool = False) -> str:
     """Checks a query.
 
     Args:
         query: The question, as the user typed it.
+        blank: Whether it may be blank.
 
     Returns:
         The query with lone surrogates replaced by U+FFFD.
 
     Raises:
         TypeError: It is not a string.
-        ValueError: It is blank.
+        ValueError: It is blank and may not be.
     """
     if not isinstance(query, str):
         raise TypeError(f"query must be a str, not {type(query).__name__}")
-    if is_blank(query):
+    if is_blank(query) and not blank:
         raise ValueError("query is blank: ask something")
     return encodable(query)
 
@@ -66,8 +78,20 @@ def clean_call(query: str, passages: Iterable[str]) -> tuple[str, list[str]]:
 
 
 def is_blank(text: str) -> bool:
-    """Whether there is nothing to score: the empty string or only white space."""
-    return not text or text.isspace()
+    """Whether there is nothing to score: no character that leaves a mark on paper.
+
+    White space, controls, zero-width and other format characters, variation selectors, fillers and all else
+    that Unicode has ignored by default leave none.
+    """
+    return not any(map(_is_visible, text))
+
+
+@lru_cache(maxsize=4096)
+def _is_visible(character: str) -> bool:
+    category = unicodedata.category(character)
+    if category == "Cf":
+        return _SEEN.match(character) is not None
+    return category not in ("Cc", "Zs", "Zl", "Zp") and _EMPTY.match(character) is None
 
 
 def encodable(text: str) -> str:

@@ -71,7 +71,7 @@ class Cutting:
         ]
         read = [each[:1] for each in spans] if self.pool == "first" else spans
         unread = [len(each) > len(kept) for each, kept in zip(spans, read, strict=True)]
-        return WindowPlan(passages, read, unread, self.pool, exact=ruler.exact)
+        return WindowPlan(passages, read, unread, self.pool, exact=ruler.exact, query=ruler.query)
 
     def _most(self, ruler: Ruler) -> int:
         limits = [limit for limit in (self.size, ruler.room) if limit is not None]
@@ -106,9 +106,11 @@ class WindowPlan:
         unread: For each whether there is more of it that is not to be scored.
         pool: How a passage's windows become one score.
         exact: Whether all windows are known to fit.
+        query: The query's beginning, if only that is to be asked with; None: all of it.
 
     Attributes:
         texts: Each distinct window, in order of first appearance.
+        query: As given.
     """
 
     def __init__(
@@ -119,6 +121,7 @@ class WindowPlan:
         pool: Pool,
         *,
         exact: bool,
+        query: str | None = None,
     ) -> None:
         first: dict[str, int] = {}
         self._slots = [
@@ -131,6 +134,7 @@ class WindowPlan:
         self._lengths = [len(text) for text in passages]
         self._pool = pool
         self._exact = exact
+        self.query = query
 
     def pooled(self, scored: Sequence[Scored]) -> list[Scored]:
         """One score for each passage from one for each of `texts`.
@@ -157,7 +161,8 @@ class WindowPlan:
         logits = [part.logit for part in parts]
         logit = math.fsum(logits) / len(logits) if self._pool == "mean" else max(logits)
         whole = window == (0, self._lengths[index])
-        return Scored(logit, self._truncated(index, parts), None if whole else window)
+        asked_less = self.query is not None or any(part.query_truncated for part in parts)
+        return Scored(logit, self._truncated(index, parts), None if whole else window, asked_less)
 
     def _truncated(self, index: int, parts: list[Scored]) -> bool | None:
         told = [part.truncated for part in parts]

@@ -10,15 +10,18 @@ import pytest
 
 from bench.local.quality import Questions, ndcgs, questions
 from bench.local.train_cross_encoder import NEGATIVES, groups
-from embedded.corpora import Row
+from nvrerank.evaluation import Task
+from training.corpora import Row
 
 
 def test_ndcg_counts_relevant_passages_that_retrieval_missed():
-    asked = Questions("set", [("q", ["a", "b", "c"])], [[False, True, False]], [0])
-    assert ndcgs([[1.0, 3.0, 2.0]], asked) == [1]
-    assert ndcgs([[3.0, 2.0, 1.0]], asked) == [pytest.approx(1 / math.log2(3))]
-    missed = Questions("set", asked.jobs, asked.relevant, [1])
-    assert ndcgs([[1.0, 3.0, 2.0]], missed) == [pytest.approx(1 / (1 + 1 / math.log2(3)))]
+    def asked(relevant):
+        task = Task("set", {"q": "q"}, {one: one for one in "abcd"}, {"q": dict.fromkeys(relevant, 1)})
+        return Questions(task, {"q": ["a", "b", "c"]})
+
+    assert ndcgs([[1.0, 3.0, 2.0]], asked("b")) == [1]
+    assert ndcgs([[3.0, 2.0, 1.0]], asked("b")) == [pytest.approx(1 / math.log2(3))]
+    assert ndcgs([[1.0, 3.0, 2.0]], asked("bd")) == [pytest.approx(1 / (1 + 1 / math.log2(3)))]
 
 
 @pytest.fixture
@@ -28,9 +31,9 @@ def data(tmp_path):
     words = ["iron", "rust", "sea", "shore", "class", "loop", "kernel", "banana"]
     corpus = [{"_id": word, "text": f"a text on {word}"} for word in words]
     (folder / "corpus.jsonl").write_text("\n".join(map(json.dumps, corpus)))
-    queries = [{"_id": f"q {word}", "text": f"what is {word}"} for word in words]
+    queries = [{"_id": f"q-{word}", "text": f"what is a text on {word}"} for word in words]
     (folder / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)))
-    lines = ["query-id\tcorpus-id\tscore", *(f"q {word}\t{word}\t1" for word in words)]
+    lines = ["query-id\tcorpus-id\tscore", *(f"q-{word}\t{word}\t1" for word in words)]
     (folder / "qrels" / "test.tsv").write_text("\n".join(lines))
     return tmp_path
 
@@ -38,10 +41,11 @@ def data(tmp_path):
 def test_questions_are_the_same_each_time_and_their_candidates_are_labelled(data):
     one, again = (questions(data, "set", sample=4, depth=3) for _ in range(2))
     assert one == again
-    for (query, texts), labels, missing in zip(one.jobs, one.relevant, one.missing, strict=True):
-        gold = f"a text on {query.split()[-1]}"
-        assert [text == gold for text in texts] == labels
-        assert sum(labels) + missing == 1
+    assert len(one.jobs) == 4
+    for (query, texts), ids in zip(one.jobs, one.candidates.values(), strict=True):
+        assert len(ids) == 3
+        assert query.removeprefix("what is ") in texts
+        assert texts == [one.task.passages[key] for key in ids]
 
 
 def test_a_positive_comes_first_and_no_negative_holds_the_answer():

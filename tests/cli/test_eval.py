@@ -97,7 +97,7 @@ def test_a_wrong_key_ends_it_in_one_line(run, data):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("qrels/test.tsv", "q1\tzz\t1\n", "test.tsv:1: the passage 'zz' is not in the corpus"),
+        ("qrels/test.tsv", "q1\ta\tmuch\n", "test.tsv:1: the score 'much' is not a whole number"),
         ("corpus.jsonl", '{"_id": "a", "text": "x"}\n{', "corpus.jsonl:2: not JSON"),
         ("queries.jsonl", "", "queries.jsonl is empty"),
     ],
@@ -108,6 +108,19 @@ def test_broken_data_are_one_line_and_status_2(run, data, file, content, message
     assert (result.exit_code, result.stdout) == (2, "")
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_what_is_passed_over_is_said_below_the_table_or_beside_the_json(run, data):
+    with (data / "qrels" / "test.tsv").open("a") as stream:
+        stream.write("q1\tzz\t1\n")
+    line = "pets: judged passages that are not in the corpus, never found, as in BEIR: 1"
+    table, record = run(data), run(data, "--format", "json")
+    assert (line in table.stdout, table.stderr) == (True, "")
+    assert record.stderr == f"nvrerank: {line}\n"
+    assert json.loads(record.stdout)["sets"][0]["remarks"]
+    refused = run(data, "--strict")
+    assert refused.exit_code == 2
+    assert "test.tsv:5: the passage 'zz' is not in the corpus" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -168,7 +181,7 @@ def test_a_folder_of_results_that_cannot_be_written_is_one_line(run, data, tmp_p
 
 
 def test_tokens_beyond_the_model_are_a_bad_option(run, data):
-    result = run(data, "--scorer", "embedded", "--max-length", 513)
+    result = run(data, "--scorer", "bundled", "--max-length", 513)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "max_length 513 is more than the 512 tokens" in result.stderr
 

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 from typer.testing import CliRunner
@@ -174,6 +175,65 @@ def test_a_scorer_that_fails_is_one_line_on_stderr_and_status_1(command, notes):
     assert result.stderr == "nvrerank: no scores came: report it\n"
 
 
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error:\n device-side assert"), ValueError("padding")])
+def test_a_model_that_fails_while_scoring_is_one_line_on_stderr_and_status_1(command, notes, error):
+    class Failing(Scorer):
+        def score(self, query, passages):
+            raise error
+
+    result = command("rank", "q", notes, obj=lambda *_: Failing())
+    assert (result.exit_code, result.stdout) == (1, "")
+    words = " ".join(str(error).split())
+    assert result.stderr == f"nvrerank: Failing failed while scoring: {type(error).__name__}: {words}\n"
+
+
+def test_ctrl_c_is_status_130_without_a_traceback(command, notes):
+    class Stopped(Scorer):
+        def score(self, query, passages):
+            raise KeyboardInterrupt
+
+    result = command("rank", "q", notes, obj=lambda *_: Stopped())
+    assert (result.exit_code, result.output) == (130, "")
+
+
+def test_a_warning_is_one_line_on_stderr_and_no_failure(notes):
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        result = CliRunner().invoke(app, ["rank", "q", str(notes), "--score-mode", "sigmoid", "--json"])
+    assert (result.exit_code, len(json.loads(result.stdout))) == (0, 3)
+    assert result.stderr.startswith("nvrerank: nvrerank-embedded is not calibrated")
+    assert result.stderr.count("\n") == 1
+
+
+ONE_SCORER = """
+from nvrerank import Scorer
+from nvrerank.cli import app
+class One(Scorer):
+    def score(self, query, passages): return [1.0 for _ in passages]
+app(obj=lambda *_: One())
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a shell of POSIX")
+@pytest.mark.parametrize(
+    ("shell", "status", "said"),
+    [
+        ("rank q - <&-", 1, "nvrerank: standard input is closed: pipe a text into it, or name a file\n"),
+        ("rank q big.txt --json | true; exit ${PIPESTATUS[0]}", 1, ""),
+        ("rank q big.txt >&-", 0, ""),
+        ("rank q - < big.txt > /dev/full", 1, "nvrerank: [Errno 28] No space left on device\n"),
+    ],
+)
+def test_whatever_the_shell_does_with_its_streams_there_is_no_traceback(tmp_path, shell, status, said):
+    (tmp_path / "big.txt").write_text("many words in one paragraph. " * 9_000, encoding="utf-8")
+    command = ["bash", "-c", f'"$PYTHON" -c "$PROGRAM" {shell}']
+    environment = {**os.environ, "PYTHON": sys.executable, "PROGRAM": ONE_SCORER}
+    result = subprocess.run(
+        command, capture_output=True, check=False, text=True, cwd=tmp_path, env=environment
+    )
+    assert (result.returncode, result.stderr) == (status, said)
+
+
 def test_a_model_that_is_not_there_is_one_line_on_stderr(tmp_path, notes):
     result = CliRunner().invoke(app, ["rank", "q", str(notes), "--model", str(tmp_path / "no-model")])
     assert result.exit_code == 1
@@ -183,14 +243,7 @@ def test_a_model_that_is_not_there_is_one_line_on_stderr(tmp_path, notes):
 
 def test_a_console_without_the_signs_of_a_text_gets_question_marks(notes):
     notes.write_text("Straße → Москва", encoding="utf-8")
-    program = (
-        "from nvrerank import Scorer\n"
-        "from nvrerank.cli import app\n"
-        "class One(Scorer):\n"
-        "    def score(self, query, passages): return [1.0 for _ in passages]\n"
-        "app(obj=lambda *_: One())"
-    )
-    command = [sys.executable, "-c", program, "rank", "q", str(notes)]
+    command = [sys.executable, "-c", ONE_SCORER, "rank", "q", str(notes)]
     environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
     result = subprocess.run(command, capture_output=True, check=True, env=environment)
     assert "Straße ? ??????" in result.stdout.decode("cp1252")

@@ -8,13 +8,14 @@ import math
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import httpx
 import pytest
 from fake_nim import truth
 from support.checkpoints import mistral_config, write_cross_encoder, write_decoder
 
-from nvrerank import HostedScorer, LocalScorer, Scorer, Windowed, rerank
+from nvrerank import HostedScorer, LocalScorer, Scorer, UncalibratedWarning, Windowed, rerank
 
 QUERY = "how do I make a class iterable?"
 PASSAGES = ["A class is iterable when it defines __iter__.", "Bananas.", "rust " * 40, "naïve 東京 🙂"]
@@ -28,9 +29,20 @@ def ranking(request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, json={"rankings": rankings[::-1]})
 
 
+def probabilities(request: httpx.Request) -> httpx.Response:
+    """What Cohere's service answers, at once."""
+    body = json.loads(request.content)
+    scores = [1 / (1 + math.exp(-truth(body["query"], passage))) for passage in body["documents"]]
+    results = [{"index": index, "relevance_score": score} for index, score in enumerate(scores)]
+    return httpx.Response(200, json={"results": results[::-1]})
+
+
 SCORERS: dict[str, Callable[..., Scorer]] = {
     "hosted": lambda _folder: HostedScorer(
         "m", base_url="http://nim/v1", max_batch_size=3, transport=httpx.MockTransport(ranking)
+    ),
+    "cohere": lambda _folder: HostedScorer(
+        "m", base_url="http://h/v1/rerank", max_batch_size=3, transport=httpx.MockTransport(probabilities)
     ),
     "embedded": lambda _folder: LocalScorer(device="cpu"),
     "llama": lambda folder: LocalScorer(write_decoder(folder), device="cpu"),
@@ -118,6 +130,21 @@ def test_rerank_takes_it(scorer):
     assert ranked[0].score == pytest.approx(max(scores), abs=1e-5)
     assert ranked[-1].index == len(PASSAGES)
     assert ranked[-1].score is None
+
+
+def test_a_sigmoid_lies_within_0_and_1_and_a_probability_stays_one(scorer):
+    warns = nullcontext() if scorer.calibrated else pytest.warns(UncalibratedWarning)
+    with warns:
+        sigmoids = rerank(scorer, QUERY, PASSAGES, score_mode="sigmoid")
+    raw = rerank(scorer, QUERY, PASSAGES)
+    assert all(0 <= one.score <= 1 for one in sigmoids)
+    assert [one.index for one in sigmoids] == [one.index for one in raw]
+    same = [one.score for one in sigmoids] == pytest.approx([one.score for one in raw])
+    assert same is (scorer.scale == "probability")
+
+
+def test_only_the_model_that_ships_with_the_package_is_not_calibrated(request, scorer):
+    assert scorer.calibrated is (request.node.callspec.params["scorer"] != "embedded")
 
 
 def test_it_has_a_name_for_traces(scorer):

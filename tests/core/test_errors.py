@@ -16,6 +16,7 @@ from nvrerank import NVRerankError, RequestRejectedError, ServiceUnavailableErro
         ("MissingKeyError", "NVRerankError"),
         ("MissingExtraError", "NVRerankError"),
         ("ModelLoadError", "NVRerankError"),
+        ("ScorerClosedError", "NVRerankError"),
         ("RequestRejectedError", "NVRerankError"),
         ("AuthenticationError", "RequestRejectedError"),
         ("ModelRetiredError", "RequestRejectedError"),
@@ -23,14 +24,16 @@ from nvrerank import NVRerankError, RequestRejectedError, ServiceUnavailableErro
         ("RateLimitError", "ServiceUnavailableError"),
         ("DeadlineExceededError", "ServiceUnavailableError"),
         ("BadResponseError", "NVRerankError"),
+        ("ScoringError", "NVRerankError"),
     ],
 )
 def test_each_error_stands_under_what_the_caller_can_do(name, parent):
     assert issubclass(getattr(nvrerank, name), getattr(nvrerank, parent))
 
 
-def test_a_missing_extra_is_an_import_error_too():
+def test_an_error_is_also_the_one_that_python_has_for_it():
     assert issubclass(nvrerank.MissingExtraError, ImportError)
+    assert issubclass(nvrerank.ScorerClosedError, RuntimeError)
 
 
 def test_an_error_carries_status_reason_request_id_tries_and_retry_after():

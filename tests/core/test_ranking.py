@@ -7,7 +7,9 @@ import copy
 import math
 import pickle
 import random
+import warnings
 from collections.abc import Sequence
+from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
@@ -22,7 +24,10 @@ from nvrerank import (
     RequestRejectedError,
     Scored,
     Scorer,
+    ScoringError,
     ServiceUnavailableError,
+    UncalibratedWarning,
+    Windowed,
     arerank,
     rerank,
 )
@@ -52,7 +57,7 @@ class Returns(Scorer):
 
 
 class Raises(Scorer):
-    def __init__(self, error: Exception) -> None:
+    def __init__(self, error: BaseException) -> None:
         self.error = error
 
     def score(self, query, passages):
@@ -144,6 +149,12 @@ def test_blank_passages_are_never_scored_and_come_last_without_a_score(rank):
     assert scorer.asked == [["a", "b"]]
 
 
+@pytest.mark.parametrize("unseen", ["\u200b\ufeff", "\u2800", "\u3164\u00ad", "\x00"])
+def test_a_passage_of_which_nothing_can_be_seen_is_blank(rank, unseen):
+    ranking = rank(ByTable(a=-1.0), "q", [unseen, "a"])
+    assert [(one.index, one.score) for one in ranking] == [(1, -1.0), (0, None)]
+
+
 def test_any_threshold_drops_blanks(rank):
     assert rank(ByTable(a=1.0), "q", ["", "a"], threshold=-math.inf) == [Ranked(1, 1.0)]
 
@@ -204,7 +215,7 @@ def test_a_query_of_the_wrong_type_is_refused(rank, query):
         rank(ByTable(), query, ABC)
 
 
-@pytest.mark.parametrize("text", ["nul \x00", "x" * 100_000, "\u200b"], ids=["nul", "long", "zero width"])
+@pytest.mark.parametrize("text", ["nul \x00", "x" * 100_000, "\u200bx"], ids=["nul", "long", "zero width"])
 def test_odd_texts_are_passages_like_others(rank, text):
     scorer = ByTable(a=-1.0)
     assert [one.index for one in rank(scorer, "q", ["a", text])] == [1, 0]
@@ -261,11 +272,125 @@ def test_passthrough_keeps_the_input_order_and_warns_once(rank):
     assert len(warned) == 1
 
 
-def test_passthrough_never_hides_a_bad_call_or_a_bug(rank):
-    with pytest.raises(ValueError, match="query is blank"):
-        rank(ByTable(), " ", ABC, on_error="passthrough")
-    with pytest.raises(ZeroDivisionError):
-        rank(Raises(ZeroDivisionError()), "q", ABC, on_error="passthrough")
+FOREIGN = [
+    RuntimeError("CUDA error: device-side assert triggered"),
+    ValueError("asking to pad but the tokenizer has no padding token"),
+    TypeError("unsupported operand"),
+    MemoryError(),
+    RecursionError("too deep"),
+    OSError("disk full"),
+    TimeoutError(),
+    ExceptionGroup("tasks", [KeyError("x")]),
+]
+
+
+@pytest.mark.parametrize("error", FOREIGN, ids=lambda error: type(error).__name__)
+def test_whatever_a_scorer_raises_is_an_error_of_ours_with_its_cause(rank, error):
+    with pytest.raises(ScoringError, match=f"^Raises failed while scoring: {type(error).__name__}") as caught:
+        rank(Raises(error), "q", ABC)
+    assert type(caught.value.__cause__) is type(error)
+    with pytest.warns(PassthroughWarning, match=type(error).__name__) as warned:
+        ranked = rank(Raises(error), "q", ABC, on_error="passthrough", top_n=2)
+    assert ranked == [Ranked(0, None), Ranked(1, None)]
+    assert len(warned) == 1
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, CancelledError])
+def test_what_ends_a_call_is_no_failure_of_the_scorer(error):
+    with pytest.raises(error):
+        rerank(Raises(error()), "q", ABC, on_error="passthrough")
+
+
+async def test_a_cancelled_call_is_cancelled_also_under_passthrough():
+    class Waits(ByTable):
+        async def ascore(self, query, passages):
+            await asyncio.Event().wait()
+
+    call = asyncio.create_task(arerank(Waits(), "q", ABC, on_error="passthrough"))
+    await asyncio.sleep(0)
+    call.cancel()
+    await asyncio.wait({call})
+    assert call.cancelled()
+
+
+def test_a_warning_about_a_failure_points_at_the_caller():
+    for query, scorer in ((" ", ByTable()), ("q", Raises(RuntimeError("boom")))):
+        with pytest.warns(PassthroughWarning) as warned:
+            rerank(scorer, query, ABC, on_error="passthrough")
+        assert warned[0].filename == __file__
+
+
+@pytest.mark.parametrize("query", ["", "   ", "\n"])
+def test_a_blank_query_passes_through_where_that_was_asked_for(rank, query):
+    scorer = ByTable()
+    with pytest.warns(PassthroughWarning, match="query is blank") as warned:
+        ranked = rank(scorer, query, ["a", "", "b"], top_n=2, on_error="passthrough")
+    assert ranked == [Ranked(0, None), Ranked(1, None)]
+    assert (ranked.query, scorer.asked, len(warned)) == (query, [], 1)
+
+
+@pytest.mark.parametrize(
+    ("query", "passages", "options", "error"),
+    [
+        (None, ABC, {}, TypeError),
+        ("q", ["a", None], {}, TypeError),
+        (" ", "one string", {}, TypeError),
+        ("q", ABC, {"top_n": -1}, ValueError),
+        (" ", ABC, {"fuse": "zscore"}, ValueError),
+        ("q", ABC, {"retrieval_scores": [1.0]}, ValueError),
+    ],
+)
+def test_passthrough_never_hides_a_bad_argument(rank, query, passages, options, error):
+    with pytest.raises(error):
+        rank(ByTable(), query, passages, on_error="passthrough", **options)
+
+
+class Probabilities(ByTable):
+    """A server's scores, as most of them return: sigmoids already."""
+
+    scale = "probability"
+
+
+SERVED = {"a": 0.881, "b": 0.047, "c": 0.622}
+
+
+@pytest.mark.parametrize("wrap", [lambda scorer: scorer, lambda scorer: Windowed(scorer, size=100)])
+def test_probabilities_are_left_as_they_are(rank, wrap):
+    scorer = wrap(Probabilities(**SERVED))
+    for mode in ("logit", "sigmoid"):
+        assert rank(scorer, "q", ABC, score_mode=mode) == [
+            Ranked(0, 0.881, **told(scorer)),
+            Ranked(2, 0.622, **told(scorer)),
+            Ranked(1, 0.047, **told(scorer)),
+        ]
+        assert [one.index for one in rank(scorer, "q", ABC, score_mode=mode, threshold=0.5)] == [0, 2]
+    squashed = rank(wrap(ByTable(**SERVED)), "q", ABC, score_mode="sigmoid", threshold=0.5)
+    assert [round(one.score, 3) for one in squashed] == [0.707, 0.651, 0.512], "the control: logits"
+
+
+def told(scorer):
+    return {"truncated": rerank(scorer, "q", ["a"])[0].truncated}
+
+
+class Uncalibrated(ByTable):
+    calibrated = False
+
+
+def test_probabilities_of_what_is_not_calibrated_warn_once_for_each_scorer(rank):
+    scorer = Uncalibrated(a=1.0)
+    with pytest.warns(UncalibratedWarning, match=r"Uncalibrated is not calibrated.*score_mode='logit'"):
+        first = rank(scorer, "q", ["a"], score_mode="sigmoid")
+    assert rank(scorer, "q", ["a"], score_mode="sigmoid") == first, "a second warning would raise here"
+    with pytest.warns(UncalibratedWarning):
+        rank(Windowed(Uncalibrated(), size=9), "q", ["a"], score_mode="sigmoid")
+
+
+def test_logits_never_warn_nor_does_a_calibrated_scorer(rank):
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        rank(Uncalibrated(), "q", ABC)
+        rank(ByTable(), "q", ABC, score_mode="sigmoid")
+    assert warned == []
 
 
 def test_an_error_about_a_passage_names_the_callers_own_index(rank):

@@ -12,12 +12,21 @@ from support.rulers import Bytes, Swelling, Words
 from nvrerank import RequestRejectedError, Scored
 from nvrerank.borders import Borders, cut
 from nvrerank.rulers import EstimatedRuler
+from nvrerank.texts import is_blank
 from nvrerank.windows import Cutting, settled
 
 PIECES = ["word", "Wörter", " ", "  ", ". ", "! ", "\n", "\r\n", "\t"]
 PIECES += ["。", "猫である", "🙂", "👩\u200d👧", "e\u0301", "x" * 40]
 long_texts = st.lists(st.sampled_from(PIECES), min_size=1, max_size=120).map("".join).filter(str.strip)
-rulers = st.sampled_from([Words, Bytes, Swelling, lambda room: EstimatedRuler(room + 32)])
+
+
+def estimated(room: int) -> EstimatedRuler:
+    ruler = EstimatedRuler()
+    ruler.room = room
+    return ruler
+
+
+rulers = st.sampled_from([Words, Bytes, Swelling, estimated])
 
 
 def spans_of(text: str, ruler, **options) -> list[tuple[int, int]]:
@@ -29,7 +38,7 @@ def spans_of(text: str, ruler, **options) -> list[tuple[int, int]]:
 @given(long_texts, rulers, st.integers(2, 60))
 def test_windows_cover_every_character_that_is_not_blank(text, ruler, room):
     covered = {place for start, end in spans_of(text, ruler(room)) for place in range(start, end)}
-    assert {place for place, one in enumerate(text) if not one.isspace()} <= covered
+    assert {place for place, one in enumerate(text) if not is_blank(one)} <= covered
 
 
 @settings(max_examples=300, deadline=None)
@@ -159,6 +168,16 @@ def test_an_error_about_a_window_that_there_is_not_names_no_passage():
     error = RequestRejectedError("no", index=99)
     with pytest.raises(RequestRejectedError, match=r"^no$"), plan.naming_passages():
         raise error
+
+
+def test_the_plan_says_which_part_of_the_query_is_asked_with():
+    ruler = Words(2)
+    ruler.query = "a beginning"
+    plan = Cutting(overlap=0).plan(ruler, ["a b c"])
+    assert plan.query == "a beginning"
+    assert plan.pooled([Scored(1.0), Scored(2.0)])[0].query_truncated
+    assert not Cutting().plan(Words(8), ["a"]).pooled([Scored(1.0)])[0].query_truncated
+    assert Cutting().plan(Words(8), ["a"]).pooled([Scored(1.0, query_truncated=True)])[0].query_truncated
 
 
 def test_a_query_that_leaves_no_room_is_refused():

@@ -43,7 +43,7 @@ def test_the_matrix_has_query_languages_down_and_passage_languages_across(report
     assert lines[0] == "| query | de | en | zh |"
     assert lines[2].startswith("| de |")
     cell = lines[2].split(" | ")[3].rstrip(" |")
-    assert cell == f"{report.rows[1].pairs['toy']['de-zh']['RR']:.2%}"
+    assert cell == f"{report.rows[1].pairs['toy']['de-zh']['RR']:.3f}"
     assert "the mean over 6 pairs of different languages" in text
 
 
@@ -53,7 +53,7 @@ def test_a_languages_name_may_hold_a_hyphen(make_set):
     lines = report.to_markdown().split("query language by passage language:")[1].strip().splitlines()
     assert lines[0] == "| query | en | pt-BR |"
     values = report.rows[0].pairs["toy"]
-    assert lines[3] == f"| pt-BR | {values['pt-BR-en']['R@5']:.2%} | {values['pt-BR-pt-BR']['R@5']:.2%} |"
+    assert lines[3] == f"| pt-BR | {values['pt-BR-en']['R@5']:.3f} | {values['pt-BR-pt-BR']['R@5']:.3f} |"
     assert "the mean over 2 pairs of different languages" in report.to_text()
 
 
@@ -77,4 +77,4 @@ def test_pairs_whose_questions_differ_count_the_same_each():
     assert figure.value == pytest.approx(0.5)
     assert report.rows[1].average["R@1"] == figure
     matrix = report.to_markdown().split("query language by passage language:")[1].strip().splitlines()
-    assert matrix[:3] == ["| query | de | en |", "| --- | ---: | ---: |", "| en | 100.00% |  |"]
+    assert matrix[:3] == ["| query | de | en |", "| --- | ---: | ---: |", "| en | 1.000 |  |"]

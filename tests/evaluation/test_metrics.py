@@ -4,21 +4,15 @@ import sys
 import ir_measures
 import pytest
 
-from nvrerank.evaluation import Task
-from nvrerank.evaluation.measuring import measured, metrics
+from nvrerank.evaluation.metrics import measured, metrics
 
 PASSAGES = {f"p{number}": f"text {number}" for number in range(12)}
-TASK = Task(
-    "toy",
-    {"q1": "a", "q2": "b", "q3": "c"},
-    PASSAGES,
-    {"q1": {"p0": 1, "p6": 1}, "q2": {"p3": 2, "p4": 1, "p5": 0}, "q3": {"p9": 1}},
-)
+QRELS = {"q1": {"p0": 1, "p6": 1}, "q2": {"p3": 2, "p4": 1, "p5": 0}, "q3": {"p9": 1}}
 
 
 def test_figures_are_those_counted_by_hand():
     orders = {"q1": list(PASSAGES), "q2": ["p4", "p5", "p3"]}
-    values = measured(TASK, orders, metrics("R@5,nDCG@10,R@1"))
+    values = measured(QRELS, orders, metrics("R@5,nDCG@10,R@1"))
     assert values["R@5"] == {"q1": 0.5, "q2": 1.0, "q3": 0.0}
     assert values["R@1"] == {"q1": 0.5, "q2": 0.5, "q3": 0.0}
     first = (1 + 1 / math.log2(8)) / (1 + 1 / math.log2(3))
@@ -28,7 +22,7 @@ def test_figures_are_those_counted_by_hand():
 
 def test_another_order_has_other_figures():
     """The control."""
-    values = measured(TASK, {"q1": list(PASSAGES)[::-1], "q2": ["p3", "p4"]}, metrics(["R@5", "nDCG@10"]))
+    values = measured(QRELS, {"q1": list(PASSAGES)[::-1], "q2": ["p3", "p4"]}, metrics(["R@5", "nDCG@10"]))
     assert values["R@5"] == {"q1": 0.0, "q2": 1.0, "q3": 0.0}
     assert values["nDCG@10"]["q2"] == pytest.approx(1.0)
 
@@ -98,6 +92,5 @@ def test_a_metric_that_nothing_here_computes_is_refused_before_there_is_anything
 
 
 def test_a_metric_that_the_data_do_not_allow_is_named_with_them():
-    task = Task("toy", {"1": "a"}, PASSAGES, {"1": {"p0": 1}})
     with pytest.raises(ValueError, match=r"toy: Accuracy@5 can't be computed"):
-        measured(task, {"1": ["p0"]}, metrics("Accuracy@5"))
+        measured({"1": {"p0": 1}}, {"1": ["p0"]}, metrics("Accuracy@5"), label="toy")

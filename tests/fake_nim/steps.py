@@ -90,6 +90,16 @@ def cut_short(share: float, *, reset: bool = False) -> Step:
     return step
 
 
+def half_json(share: float = 0.5) -> Step:
+    """A whole reply by its framing, whose JSON stops half way."""
+
+    async def step(wire: Wire, seen: Seen) -> None:
+        body = json.dumps(ranking(seen)).encode()
+        await wire.reply(200, body[: int(len(body) * share)])
+
+    return step
+
+
 async def cut_chunk(wire: Wire, seen: Seen) -> None:
     """A chunked answer that stops in its second chunk."""
     body = json.dumps(ranking(seen)).encode()

@@ -53,7 +53,7 @@ def test_the_protocol_follows_from_the_ending_or_the_argument(base_url, protocol
         ("http://h/p", None, "/p/v1/ranking", "/p/v1/models", "/p/v1/health/ready"),
         ("http://h/p", "tei", "/p/rerank", "/p/info", "/p/health"),
         ("http://h/p/rerank", None, "/p/rerank", "/p/v1/models", "/p/health"),
-        ("http://h/p/v2/rerank", None, "/p/v2/rerank", "/p/v2/models", "/p/health"),
+        ("http://h/p/v2/rerank", None, "/p/v2/rerank", "/p/v1/models", "/p/health"),
         ("http://h", "tei", "/rerank", "/info", "/health"),
         ("http://h/p/rerank", "tei", "/p/rerank", "/p/info", "/p/health"),
     ],
@@ -109,6 +109,18 @@ def test_a_hosted_request_names_the_model_by_its_id():
         "http://h/v1/embeddings",
         "http://h/v1/chat/completions/",
         "http://h/v1/models",
+        "http://h/v1/score",
+        "http://h/score/",
+        "http://h/V1/Score",
+        "http://h/classify",
+        "http://h/v1/pooling",
+        "http://h/predict",
+        "http://h/embed",
+        "http://h/embed_all",
+        "http://h/v1/responses",
+        "http://h/invocations",
+        "http://h/v2/models/m/infer",
+        "http://h/v1/rankings",
         "http://h/v1?x=1",
         "http://h/v1#x",
         "http://h\\@evil/v1",
@@ -123,6 +135,18 @@ def test_what_is_no_url_is_refused_and_not_repeated(base_url):
     with pytest.raises(ValueError, match="base_url") as caught:
         find_address("m", base_url, None)
     assert "pass" not in str(caught.value).replace("password", "").replace("pass api_key", "")
+
+
+@pytest.mark.parametrize("protocol", [None, "cohere", "tei"])
+def test_another_endpoint_is_refused_with_what_to_use(protocol):
+    with pytest.raises(ValueError, match=r"ends in /score, .* a NIM's /v1, or the /v1/rerank of what speaks"):
+        find_address("m", "http://h/v1/score", protocol)
+
+
+def test_a_prefix_may_be_called_like_an_endpoint():
+    assert find_address("m", "http://h/score/v1", None).endpoint == "http://h/score/v1/ranking"
+    assert find_address("m", "http://h/models/rerank", None).endpoint == "http://h/models/rerank"
+    assert find_address("m", "http://h/high-score", None).endpoint == "http://h/high-score/v1/ranking"
 
 
 @pytest.mark.parametrize(

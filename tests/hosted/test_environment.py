@@ -2,6 +2,7 @@
 
 import ssl
 import time
+import traceback
 
 import pytest
 import trustme
@@ -103,6 +104,23 @@ def test_no_proxy_is_heard(nim, hosted, score, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     assert right(score(hosted(server), "q", ["a"]))
+
+
+@pytest.mark.parametrize("proxy", ["nonsense://u:s3cret@p", "http://u:s3cret@[::1", "http://u:s3cret@p:port"])
+def test_a_proxy_that_is_no_url_is_an_error_of_ours_that_shows_no_password(hosted, score, monkeypatch, proxy):
+    monkeypatch.setenv("HTTP_PROXY", proxy)
+    with pytest.raises(ServiceUnavailableError, match=r"one of HTTP_PROXY.* is no URL") as caught:
+        score(hosted(model="m", base_url="http://nim.example/v1"), "q", ["a"])
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "s3cret" not in shown
+
+
+def test_a_bundle_of_the_environment_that_is_not_there_is_an_error_of_ours(
+    hosted, score, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(ServiceUnavailableError, match=r"SSL_CERT_FILE.*verify=PATH"):
+        score(hosted(model="m", base_url="https://nim.example/v1"), "q", ["a"])
 
 
 def test_a_proxy_that_wants_another_package_names_it(hosted, score, monkeypatch):

@@ -1,6 +1,7 @@
 """What may go wrong on the wire, byte by byte: tried again where that helps, never taken for an answer."""
 
 import asyncio
+import json
 import socket
 import time
 
@@ -11,8 +12,10 @@ from fake_nim import FakeNIM, steps, truth
 from nvrerank import (
     BadResponseError,
     DeadlineExceededError,
+    NVRerankError,
     RateLimitError,
     RequestRejectedError,
+    ScoringError,
     ServiceUnavailableError,
 )
 
@@ -24,6 +27,8 @@ HTML = b"<html><body><h1>Bad gateway</h1></body></html>"
 PASSING = steps.PASSING | {
     "504 in an unknown encoding": steps.answer(504, b"\x00\x01", content_encoding="br"),
     "half of a 503": steps.raw(b"HTTP/1.1 503 X\r\ncontent-length: 100\r\n\r\nsorry"),
+    "half of the JSON": steps.half_json(),
+    "nearly all of the JSON": steps.half_json(0.99),
 }
 
 
@@ -132,6 +137,136 @@ def test_what_is_no_ranking_is_never_one(nim, hosted, score, step):
     with pytest.raises(BadResponseError, match="report it") as caught:
         score(hosted(server), "q", PASSAGES)
     assert (len(server.seen), caught.value.tries) == (1, 1)
+
+
+def test_half_of_the_json_twice_is_an_error(nim, hosted, score):
+    server = nim(steps.half_json(), steps.half_json(0.7))
+    with pytest.raises(BadResponseError, match="stops half way: report it") as caught:
+        score(hosted(server, max_retries=9), "q", PASSAGES)
+    assert (type(caught.value), caught.value.tries, caught.value.status) == (BadResponseError, 2, 200)
+    assert len(server.seen) == 2
+
+
+def test_half_of_the_json_is_tried_again_within_the_retries_and_the_deadline(nim, hosted, score):
+    server = nim(default=steps.half_json())
+    with pytest.raises(BadResponseError, match="stops half way"):
+        score(hosted(server, max_retries=0), "q", PASSAGES)
+    assert len(server.seen) == 1
+    mixed = nim(steps.answer(503), steps.half_json(), steps.reset_at_once)
+    assert score(hosted(mixed), "q", PASSAGES) == TRUTH
+    assert len(mixed.seen) == 4
+
+
+def test_half_a_list_of_models_is_asked_for_again(nim, hosted, ask):
+    answers = [b'{"data": [{"id": "a', b'{"data": [{"id": "a"}]}']
+    transport = httpx.MockTransport(lambda request: httpx.Response(200, content=answers.pop(0)))
+    assert ask(hosted(base_url="http://h/v1", transport=transport), "models") == ["a"]
+
+
+def test_a_byte_order_mark_is_no_part_of_the_json(nim, hosted, score):
+    async def marked(wire, seen):
+        await wire.reply(200, b"\xef\xbb\xbf" + json.dumps(steps.ranking(seen)).encode())
+
+    assert score(hosted(nim(marked)), "q", PASSAGES) == TRUTH
+    refused = nim(default=steps.answer(422, b'\xef\xbb\xbf{"detail": "no"}'))
+    with pytest.raises(RequestRejectedError) as caught:
+        score(hosted(refused), "q", PASSAGES)
+    assert caught.value.reason == "no"
+
+
+NONSENSE = {
+    "location": [
+        "javascript:alert(1)",
+        "http://[::1",
+        "http://h:99999/",
+        "//",
+        "http://\xff\xfe/",
+        "x" * 9000,
+    ],
+    "retry-after": ["-1", "1e400", "9" * 5000, "Fri, 32 Foo 99999 25:61:61 +99999999", "\xff", "1, 2"],
+    "retry-after-ms": ["nan", "0x1", "9" * 5000],
+    "nvcf-reqid": ["../../x", "a b", "\xff" * 200, "x" * 9000],
+    "x-request-id": ["\x7f", "é" * 200, "<script>"],
+    "set-cookie": [
+        "=;;==;",
+        "a=b; expires=99999-99-99; domain=\xff",
+        "a=b; max-age=" + "9" * 5000,
+        "\xff" * 900,
+    ],
+    "content-type": ["\xff", "text/html; charset=no-such", "application/json; charset=utf-7", ";;;="],
+    "content-encoding": ["br", "\xff", "gzip, gzip, gzip", "identity, zstd"],
+    "content-length": ["-1", "99", "1, 2", "9" * 5000, "x"],
+    "transfer-encoding": ["chunked, chunked", "gzip", "\xff"],
+    "connection": ["\xff", "upgrade", ","],
+    "x": ["x" * 200_000],
+}
+
+
+@pytest.mark.parametrize("status", [200, 202, 302, 308, 422, 503])
+@pytest.mark.parametrize("name", NONSENSE)
+def test_whatever_a_header_says_there_are_scores_or_an_error_of_ours(nim, hosted, score, name, status):
+    for value in NONSENSE[name]:
+        spoiled = steps.raw(
+            f"HTTP/1.1 {status} X\r\n{name}: {value}\r\n".encode("latin-1")
+            + (b"\r\n" if name in ("content-length", "transfer-encoding") else b"content-length: 2\r\n\r\n")
+            + b"{}"
+        )
+        with pytest.raises(NVRerankError) as caught:
+            score(hosted(nim(default=spoiled), max_retries=0, timeout=2), "q", PASSAGES)
+        assert not isinstance(caught.value, ScoringError)
+
+
+@pytest.mark.parametrize("target", NONSENSE["location"])
+def test_a_redirect_to_nonsense_is_a_redirect_like_others(nim, hosted, score, target):
+    server = nim(default=steps.answer(307, b"", location=target))
+    with pytest.raises(RequestRejectedError, match=r"redirects to .*; redirects are not followed") as caught:
+        score(hosted(server), "q", PASSAGES)
+    assert (caught.value.status, len(server.seen)) == (307, 1)
+
+
+FOREIGN = {
+    "a decoding error": (httpx.DecodingError("bad brotli"), BadResponseError),
+    "a bug": (ZeroDivisionError("division by zero"), BadResponseError),
+    "a charset": (LookupError("unknown encoding: x"), BadResponseError),
+    "a recursion": (RecursionError("too deep"), BadResponseError),
+    "a URL": (httpx.InvalidURL("no URL"), RequestRejectedError),
+    "a label": (UnicodeError("label too long"), RequestRejectedError),
+    "the system": (ConnectionResetError("reset by peer"), ServiceUnavailableError),
+}
+
+
+@pytest.mark.parametrize(("error", "kind"), FOREIGN.values(), ids=FOREIGN)
+def test_no_foreign_exception_leaves(hosted, score, error, kind):
+    def answer(request):
+        raise error
+
+    scorer = hosted(model="m", base_url="http://h/v1", transport=httpx.MockTransport(answer), max_retries=0)
+    with pytest.raises(NVRerankError, match=str(error)) as caught:
+        score(scorer, "q", ["a"])
+    assert type(caught.value) is kind
+    assert (caught.value.__cause__ is error) is (kind is not ServiceUnavailableError)
+
+
+def test_a_cause_that_shows_a_key_or_a_text_is_left_out(hosted, score):
+    for secret in ("nvapi-0123456789abcdefghij", "a passage that is quoted whole"):
+
+        def answer(request, words=secret):
+            raise ValueError(f"can't send {words}")
+
+        transport = httpx.MockTransport(answer)
+        scorer = hosted(
+            model="m", base_url="https://h/v1", api_key="nvapi-0123456789abcdefghij", transport=transport
+        )
+        with pytest.raises(BadResponseError) as caught:
+            score(scorer, "q", ["a passage that is quoted whole"])
+        assert secret not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+
+def test_a_host_that_no_name_service_can_be_asked_for_is_an_error_of_ours(hosted, score):
+    for host in ("a" * 64 + ".example", "a..example", "xn--a"):
+        with pytest.raises(NVRerankError):
+            score(hosted(model="m", base_url=f"http://{host}/v1", max_retries=0, timeout=5), "q", ["a"])
 
 
 def test_an_error_object_with_200_is_told(nim, hosted, score):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import pickle
 
 import pytest
 from fake_nim import steps, truth
 from huggingface_hub import constants
+from support.forks import in_child
 from support.tokenizers import llama_tokenizer
 
-from nvrerank import DeadlineExceededError, HostedScorer, RequestRejectedError, Windowed
+from nvrerank import DeadlineExceededError, HostedScorer, RequestRejectedError, TruncationWarning, Windowed
 from nvrerank.models import NVIDIA_PROMPT
 from nvrerank.rulers import EstimatedRuler
 
@@ -115,21 +117,47 @@ def test_with_its_own_tokenizer_windows_fit_exactly_and_nothing_is_cut(nim, host
     assert one.truncated is False
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_a_forked_child_counts_though_a_thread_of_the_parent_was_counting(hosted, own_tokenizer):
+    scorer = hosted(model=MISTRAL, base_url="http://nim")
+    expected = scorer.ruler(QUERY).counts([LONG])
+    with scorer.ruler(QUERY)._turn.get():  # as that thread would
+        assert in_child(lambda: scorer.ruler(QUERY).counts([LONG])) == expected
+
+
 def test_text_that_spells_a_special_token_is_counted_as_text(hosted, own_tokenizer):
     ruler = hosted(model=MISTRAL, base_url="http://nim").ruler(QUERY)
     assert ruler.counts(["<|end_of_text|>"])[0] > 1
 
 
-@pytest.mark.parametrize("cached", [False, True])
-def test_a_query_that_leaves_no_room_is_refused_before_anything_is_sent(
-    nim, hosted, detailed, request, cached
+LONG_QUERY = "why did he find it? " * 200
+
+
+@pytest.mark.parametrize("over", [False, True])
+def test_a_long_query_is_asked_by_its_beginning_where_tokens_are_known(
+    nim, hosted, detailed, own_tokenizer, over
 ):
-    if cached:
-        request.getfixturevalue("own_tokenizer")
     server = nim()
-    with pytest.raises(RequestRejectedError, match="leaves no room for a passage in the 512 tokens"):
-        detailed(hosted(server, model=MISTRAL, long_passages="windows"), "why? " * 500, [SHORT])
-    assert server.seen == []
+    scorer = hosted(server, model=MISTRAL, long_passages=None if over else "windows")
+    with pytest.warns(TruncationWarning, match="the query was not read to its end") as caught:
+        [one] = detailed(Windowed(scorer) if over else scorer, LONG_QUERY, [LONG])
+    assert len(caught) == 1
+    query, sent = server.seen[0].pair
+    assert LONG_QUERY.startswith(query)
+    lengths = [len(own_tokenizer.encode(NVIDIA_PROMPT.format(query=query, passage=one)).ids) for one in sent]
+    assert 480 < max(lengths) <= 512
+    assert own_tokenizer.encode(NVIDIA_PROMPT.format(query=query, passage="")).ids[384:] == []
+    assert (one.query_truncated, one.truncated) == (True, False)
+
+
+def test_beside_a_long_query_windows_have_a_quarter_by_estimate_too(nim, hosted, detailed):
+    server = nim()
+    [one] = detailed(hosted(server, model=MISTRAL, long_passages="windows"), LONG_QUERY, [LONG])
+    query, sent = server.seen[0].pair
+    assert query == LONG_QUERY
+    assert 90 < max(EstimatedRuler().counts(sent)) <= 128
+    assert (one.query_truncated, one.truncated) == (False, None)
 
 
 def test_an_error_about_a_window_names_its_passage(nim, hosted, detailed):

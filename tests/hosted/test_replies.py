@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nvrerank import BadResponseError
-from nvrerank.hosted import cohere, nim, tei
+from nvrerank.hosted import Usage, cohere, nim, tei
+from nvrerank.hosted.replies import CutReplyError, parsed
 
 READERS = {"nim": nim.read, "cohere": cohere.read, "tei": tei.read}
 
@@ -195,6 +196,68 @@ def test_usage_is_read_where_it_is_told(told, tokens):
     assert (usage.prompt_tokens, usage.total_tokens) == tokens
 
 
+@pytest.mark.parametrize(
+    ("told", "usage"),
+    [
+        ({"meta": {"tokens": {"input_tokens": 7, "output_tokens": 2}}}, Usage(1, 1, 7, 9)),
+        ({"meta": {"tokens": {"input_tokens": 7}}}, Usage(1, 1, 7, 7)),
+        ({"meta": {"billed_units": {"search_units": 1}}}, Usage(1, 1, None, None, 1)),
+        ({"meta": {"tokens": {"input_tokens": 7}}, "usage": {"total_tokens": 8}}, Usage(1, 1, 7, 8)),
+        ({"meta": {"tokens": [7], "billed_units": {"search_units": "1"}}}, Usage(1, 1)),
+        ({"meta": 7}, Usage(1, 1)),
+    ],
+)
+def test_usage_is_read_where_cohere_tells_it(told, usage):
+    body = {"results": [{"index": 0, "relevance_score": 1.0}]} | told
+    assert cohere.read(1, json.dumps(body).encode()).usage == usage
+
+
+WHOLE = [
+    {"results": [{"index": 0, "relevance_score": -1.5e-10, "a": [True, False, None]}, {"b": 12e5}]},
+    [{"index": 10, "text": 'quoted " and \\ é\u2028東\ud83d\ude00'}],
+]
+
+
+@pytest.mark.parametrize("whole", WHOLE)
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_every_beginning_of_json_is_known_as_one(whole, ascii_only):
+    body = json.dumps(whole, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+    if not ascii_only:
+        body = body.replace("\ud83d\ude00".encode("utf-8", "surrogatepass"), "😀".encode())
+    assert parsed(body)
+    for length in range(1, len(body)):
+        with pytest.raises(CutReplyError):
+            parsed(body[:length])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" \n",
+        b"<html>",
+        b"upstream timed out",
+        b"not found",
+        b"false alarm",
+        b'{"a" 1}',
+        b'{"a": tru}',
+        b'{"a": "\\u12"}',
+        b'{"a": NaN}',
+        b"[1 2]",
+        b"{,}",
+        b"{} ok",
+        b"\xff",
+        b'{"a":1]',
+        b"-x",
+        b"1.x",
+    ],
+)
+def test_what_is_whole_and_wrong_is_no_beginning(body):
+    with pytest.raises(BadResponseError) as caught:
+        parsed(body)
+    assert not isinstance(caught.value, CutReplyError)
+
+
 def test_models_are_listed_base_models_first():
     data = [{"id": "lora", "root": "base"}, {"id": "base", "root": "base"}, {"id": "plain"}]
     assert nim.read_models(json.dumps({"data": data}).encode()) == ["base", "plain", "lora"]
@@ -202,7 +265,17 @@ def test_models_are_listed_base_models_first():
 
 
 @pytest.mark.parametrize(
-    "body", [b"{}", b"[]", b'{"data": {}}', b'{"data": [{}]}', b'{"data": [{"id": 1}]}', b"x"]
+    "body",
+    [
+        b"{}",
+        b"[]",
+        b'{"data": {}}',
+        b'{"data": [{}]}',
+        b'{"data": [{"id": 1}]}',
+        b"x",
+        b'{"data": [{"id": "\\ud800"}], "model_id": "\\ud800"}',
+        b'{"data": [{"id": ""}], "model_id": ""}',
+    ],
 )
 def test_a_list_of_models_that_is_none_is_refused(body):
     with pytest.raises(BadResponseError):

@@ -33,6 +33,14 @@ def test_a_broken_connection_is_tried_again_and_distrust_is_not():
     assert not any(following(Failure(kind, "")) for kind in ("late", "tls", "garbled", "invalid"))
 
 
+def test_json_that_stops_half_way_is_tried_again_once():
+    again = following(Failure("cut", ""))
+    assert again == Turn(FIRST.request, 0.25, tries=2, cut=True)
+    assert following(Failure("cut", ""), again) is None
+    assert following(reply(503), again) == Turn(FIRST.request, 0.5, tries=3, cut=True)
+    assert following(Failure("cut", ""), retries=0) is None
+
+
 def test_the_last_retry_is_the_last():
     assert following(reply(503), Turn(FIRST.request, tries=3)).tries == 4
     assert following(reply(503), Turn(FIRST.request, tries=4)) is None

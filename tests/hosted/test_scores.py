@@ -31,6 +31,9 @@ BODIES = {
         "query": "q",
         "documents": ["ä\u2028\x00", "b"],
         "use_activation": False,
+        "activation": False,
+        "raw_scores": True,
+        "truncate_prompt_tokens": -1,
     },
     "tei": {
         "query": "q",
@@ -59,6 +62,16 @@ def test_truncate_is_sent_as_it_was_given(nim, hosted, score, truncate, sent):
     scorer = hosted(server, truncate=truncate, protocol="tei")
     score(scorer, "q", ["a"])
     assert server.seen[1].json.get("truncate") == {"END": True, "NONE": False, None: None}[truncate]
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [({}, -1), ({"truncate": "END"}, -1), ({"long_passages": "truncate"}, -1), ({"truncate": None}, None)],
+)
+def test_cohere_s_protocol_asks_vllm_to_cut(nim, hosted, score, options, sent):
+    server = nim()
+    score(hosted(server, protocol="cohere", **options), "q", ["a"])
+    assert server.seen[0].json.get("truncate_prompt_tokens") == sent
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_the_comparison_would_notice(tmp_path, mistake):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_long_passage_is_cut_to_the_model_and_keeps_its_end_token(tmp_path, kind):
-    scorer = LocalScorer(write_cross_encoder(tmp_path, kind), device="cpu")
+    scorer = LocalScorer(write_cross_encoder(tmp_path, kind), device="cpu", long_passages="truncate")
     long = "the sea " * 1000
     assert scorer.max_length == 128
     assert scorer.score(QUERY, [long]) == pytest.approx(scorer.score(QUERY, [long + "and more"]), abs=1e-6)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from support.checkpoints import mistral_config, write_cross_encoder, write_decoder
 
 from nvrerank import LocalScorer, RequestRejectedError, Windowed, rerank
+from nvrerank.texts import is_blank
 from nvrerank.windows import Cutting
 
 QUERY = "who wrote it?"
@@ -45,7 +46,8 @@ odd_texts = st.lists(st.sampled_from(PIECES), min_size=1, max_size=150).map("".j
 
 @pytest.fixture(scope="module", params=MODELS)
 def scorer(request, tmp_path_factory):
-    return LocalScorer(MODELS[request.param](tmp_path_factory.mktemp("model")), device="cpu", max_length=64)
+    folder = MODELS[request.param](tmp_path_factory.mktemp("model"))
+    return LocalScorer(folder, device="cpu", max_length=64, long_passages="truncate")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +92,7 @@ def test_windows_fit_cover_everything_and_token_ends_ascend(scorer, text):
     pairs = scorer._loaded().encoder.encode(QUERY, [text[start:end] for start, end in spans], 64)
     assert max(pair.whole for pair in pairs) <= 64
     covered = {place for start, end in spans for place in range(start, end)}
-    assert {place for place, one in enumerate(text) if not one.isspace()} <= covered
+    assert {place for place, one in enumerate(text) if not is_blank(one)} <= covered
 
 
 def test_windows_are_scored_as_by_windowed_over_a_scorer_that_cuts(scorer, detailed):
@@ -129,10 +131,55 @@ def test_an_error_about_a_window_names_its_passage(folder, detailed):
     assert caught.value.index == 2
 
 
-def test_a_query_that_leaves_no_room_is_refused_with_windows_too(folder, detailed):
-    scorer = LocalScorer(folder, device="cpu", max_length=64, long_passages="windows")
-    with pytest.raises(RequestRejectedError, match="leaves no room"):
-        detailed(scorer, "why so long? " * 50, [SHORT])
+LONG_QUERY = "who wrote the book of the dead sea? " * 50
+queries_may_be_cut = pytest.mark.filterwarnings("ignore:the query was not read:nvrerank.TruncationWarning")
+
+
+@queries_may_be_cut
+def test_a_long_query_is_asked_by_its_beginning_and_the_result_says_so(scorer, detailed):
+    read = scorer.ruler(LONG_QUERY).query
+    assert LONG_QUERY.startswith(read)
+    found = detailed(scorer, LONG_QUERY, [SHORT, LONG])
+    assert [one.logit for one in found] == pytest.approx(scorer.score(read, [SHORT, LONG]), abs=1e-5)
+    assert [(one.query_truncated, one.truncated) for one in found] == [(True, False), (True, True)]
+    assert rerank(scorer, LONG_QUERY, [SHORT]).query_truncated
+    assert not rerank(scorer, read, [SHORT]).query_truncated
+
+
+@queries_may_be_cut
+def test_windows_beside_a_long_query_have_a_quarter_of_what_is_read(scorer, detailed):
+    itself = LocalScorer(scorer._source.folder, device="cpu", max_length=64, long_passages="windows")
+    assert 16 <= itself.ruler(LONG_QUERY).room <= 20
+    [one] = detailed(itself, LONG_QUERY, [LONG])
+    assert (one.query_truncated, one.truncated) == (True, False)
+    [other] = Windowed(scorer).score_detailed(LONG_QUERY, [LONG])
+    assert (other.query_truncated, other.truncated, other.window) == (True, False, one.window)
+    assert other.logit == pytest.approx(one.logit, abs=1e-5)
+
+
+def test_error_refuses_a_long_query_and_reads_one_whole_that_fits(scorer, detailed):
+    strict = LocalScorer(scorer._source.folder, device="cpu", max_length=64, long_passages="error")
+    with pytest.raises(RequestRejectedError, match="leaves no room for a passage"):
+        detailed(strict, LONG_QUERY, ["a"])
+    nearly = scorer.ruler(LONG_QUERY).query + " on"  # leaves a passage less than a quarter
+    assert scorer.ruler(nearly).query is not None
+    assert [one.query_truncated for one in detailed(strict, nearly, ["a"])] == [False]
+
+
+@queries_may_be_cut
+@pytest.mark.parametrize("max_length", [1, 8, 12, 16, 24])
+def test_a_tiny_length_has_room_for_both_or_is_refused(scorer, detailed, max_length):
+    tiny = LocalScorer(
+        scorer._source.folder, device="cpu", max_length=max_length, long_passages="truncate"
+    ).load()
+    try:
+        scored = detailed(tiny, LONG_QUERY, [LONG])
+    except RequestRejectedError as error:
+        assert "give a larger max_length" in str(error)  # noqa: PT017
+        assert tiny._loaded().encoder.frame("w") >= max_length
+    else:
+        assert scored[0].query_truncated
+        assert scored[0].truncated
 
 
 def test_a_cancelled_call_stops_after_the_batch_under_way(folder):
@@ -149,7 +196,7 @@ def test_the_answer_at_the_end_is_found_with_windows_and_lost_without():
     )
     rest = "Documentation of a list of commands says little about trees. " * 80
     passages = [rest + answer, "A captain commands a ship and its crew.", "Oaks grow slowly and become old."]
-    cut, read = LocalScorer(device="cpu"), LocalScorer(device="cpu", long_passages="windows")
+    cut, read = (LocalScorer(device="cpu", long_passages=how) for how in ("truncate", "windows"))
     assert rerank(cut, query, passages)[0].index != 0
     best = rerank(read, query, passages)[0]
     assert best.index == 0

@@ -88,6 +88,43 @@ def test_two_inputs_stand_side_by_side():
     assert pair.ids[pair.split :] == tokenizer.encode("the sea").ids
 
 
+LONG_QUERIES = ["the sea " * 300, "xyz" * 30 + " xy" * 300, "naïve 東京都 🙂 " * 80, "\n \n passage:" * 200]
+
+
+@pytest.mark.parametrize("make", ENCODERS.values(), ids=ENCODERS.keys())
+@pytest.mark.parametrize("query", LONG_QUERIES)
+@pytest.mark.parametrize("max_length", [48, 64, 101, 300])
+def test_a_long_query_is_cut_to_its_beginning_so_that_a_passage_keeps_a_quarter(make, query, max_length):
+    encoder, passage = make(), "rust belongs to iron " * 100
+    found = encoder.beginning(query, max_length)
+    assert query.startswith(found)
+    room = max_length - encoder.frame(found)
+    assert max_length // 4 <= room <= max_length // 4 + 4  # a character can have four tokens
+    [cut] = encoder.encode(found, [passage], max_length)
+    [whole] = encoder.encode(found, [passage], 10_000)
+    assert len(cut.ids) == max_length
+    assert cut.split in (whole.split, max_length)
+    closing = 0 if isinstance(encoder, PromptEncoder) else 1
+    assert cut.ids[: max_length - closing] == whole.ids[: max_length - closing]
+    assert cut.ids[max_length - closing :] == whole.ids[len(whole.ids) - closing :]
+
+
+@pytest.mark.parametrize("make", ENCODERS.values(), ids=ENCODERS.keys())
+def test_a_query_that_leaves_a_quarter_is_read_whole(make):
+    encoder = make()
+    assert encoder.beginning("who wrote it?", 64) is None
+    most = encoder.frame("the sea belongs to the shore") * 4 // 3 + 1
+    assert encoder.beginning("the sea belongs to the shore", most) is None
+    assert encoder.beginning("the sea belongs to the shore", most - 3) is not None
+
+
+@pytest.mark.parametrize("make", ENCODERS.values(), ids=ENCODERS.keys())
+def test_the_frame_is_all_but_the_passage(make):
+    encoder = make()
+    pairs = encoder.encode("who wrote it?", ["x", "x x x"], 512)
+    assert encoder.frame("who wrote it?") == pairs[0].whole - len(encoder.token_ends("x"))
+
+
 @pytest.mark.parametrize("make", ENCODERS.values(), ids=ENCODERS.keys())
 def test_a_query_that_leaves_no_room_is_refused(make):
     with pytest.raises(RequestRejectedError, match="shorten it"):

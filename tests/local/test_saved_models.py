@@ -153,7 +153,11 @@ def test_a_text_that_spells_a_chats_marker_stays_text(tmp_path):
 
 
 def test_a_template_that_changes_a_text_is_refused(tmp_path):
-    shouting = {"chat_template": TEMPLATE.replace("{{ m.content }}<|im_end|>{%- endif", "{{ m.content|upper }}{%- endif")}
+    shouting = {
+        "chat_template": TEMPLATE.replace(
+            "{{ m.content }}<|im_end|>{%- endif", "{{ m.content|upper }}{%- endif"
+        )
+    }
     folder = save_again(tmp_path, "qwen3", tokenizer={**CHAT, **shouting})
     assert "chat template does more" in refusal(folder)
 
@@ -239,7 +243,9 @@ def test_the_canary_sings(tmp_path):
     assert (tmp_path / "sang").exists()
 
 
-@pytest.mark.parametrize("beside", ["pytorch_model.bin", "1_Pooling/pytorch_model.bin", "2_Dense/pytorch_model.bin"])
+@pytest.mark.parametrize(
+    "beside", ["pytorch_model.bin", "1_Pooling/pytorch_model.bin", "2_Dense/pytorch_model.bin"]
+)
 def test_a_pickle_beside_the_safetensors_is_never_opened(tmp_path, beside):
     folder = ettin(tmp_path)
     (folder / beside).write_bytes(pickle.dumps(_Canary(tmp_path / "sang")))
@@ -297,8 +303,10 @@ def test_code_of_the_folders_own_never_runs(tmp_path, monkeypatch, kind, file):
     (folder / "canary.py").write_text(f"open({str(tmp_path / 'sang')!r}, 'w')\nclass Canary: pass\n")
     monkeypatch.syspath_prepend(str(folder))
     names = ("AutoConfig", "AutoModel", "AutoModelForSequenceClassification", "AutoModelForCausalLM")
-    own = {name: "canary.Canary" for name in names}
-    change(folder / file, auto_map=own if file == "config.json" else {"AutoTokenizer": ["canary.Canary", None]})
+    own = dict.fromkeys(names, "canary.Canary")
+    change(
+        folder / file, auto_map=own if file == "config.json" else {"AutoTokenizer": ["canary.Canary", None]}
+    )
     try:
         with pytest.warns(UserWarning, match="without a prompt") if kind == "qwen3" else nullcontext():
             ours(folder)  # the library's own class of that name is computed

@@ -1,4 +1,4 @@
-"""Rerankers that are asked in words score as their authors' own code: its prompt, its tokens, the last place."""
+"""Rerankers that are asked in words score as their authors' own code: prompt, answers, last place."""
 
 from __future__ import annotations
 
@@ -38,8 +38,10 @@ def qwen3(query: str, passage: str) -> list[str]:
     """From the code on the model's card: prefix, pair and suffix are tokenised apart."""
     task = "Given a web search query, retrieve relevant passages that answer the query"
     return [
-        "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the "
-        'Instruct provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n',
+        (
+            "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the "
+            'Instruct provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
+        ),
         f"<Instruct>: {task}\n<Query>: {query}\n<Document>: {passage}",
         "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
     ]
@@ -48,15 +50,19 @@ def qwen3(query: str, passage: str) -> list[str]:
 def mxbai(query: str, passage: str) -> list[str]:
     """From mxbai_rerank_v2.py."""
     return [
-        "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
-        "<|im_start|>user\n",
+        (
+            "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
+            "<|im_start|>user\n"
+        ),
         f"query: {query}",
         "\n",
         f"document: {passage}",
         "\n",
-        "You are a search relevance expert who evaluates how well documents match search queries. For each "
-        "query-document pair, carefully analyze the semantic relationship between them, then provide your "
-        "binary relevance judgment (0 for not relevant, 1 for relevant).\nRelevance:",
+        (
+            "You are a search relevance expert who evaluates how well documents match search queries. For each "
+            "query-document pair, carefully analyze the semantic relationship between them, then provide your "
+            "binary relevance judgment (0 for not relevant, 1 for relevant).\nRelevance:"
+        ),
         "<|im_end|>\n<|im_start|>assistant\n",
     ]
 
@@ -69,8 +75,10 @@ def bge(query: str, passage: str) -> list[str]:
         "\n",
         f"B: {passage}",
         "\n",
-        "Given a query A and a passage B, determine whether the passage contains an answer to the query by "
-        "providing a prediction of either 'Yes' or 'No'.",
+        (
+            "Given a query A and a passage B, determine whether the passage contains an answer to the query by "
+            "providing a prediction of either 'Yes' or 'No'."
+        ),
     ]
 
 
@@ -128,7 +136,7 @@ def test_of_a_long_passage_the_middle_is_cut_and_the_question_stays(tmp_path, na
     kind, pieces, yes, no = RERANKERS[name]
     folder = save(tmp_path / name, kind)
     scorer = LocalScorer(folder, device="cpu", long_passages="truncate")
-    limit, room = scorer.max_length, 0
+    limit = scorer.max_length
     made = Tokenizer.from_file(str(folder / "tokenizer.json"))
     frame = sum(len(made.encode(piece).ids) for piece in pieces(QUERY, ""))
     room = limit - frame

@@ -13,7 +13,7 @@ from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode
 from support.rulers import ByWords
 
 from llamaindex_nvrerank import NVIDIARerank, RerankedNode
-from nvrerank import ReciprocalRankFusion, Windowed, ZScoreFusion
+from nvrerank import ReciprocalRankFusion, Scored, Windowed, ZScoreFusion
 from nvrerank.fusion import as_fusion
 
 MISTRAL = "nvidia/nv-rerankqa-mistral-4b-v3"  # reads 512 tokens
@@ -27,7 +27,13 @@ def _empty_cache(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
 
 
-MARKS = ("retrieval_score", "relevance_window", "relevance_truncated", "fused_score")
+MARKS = (
+    "retrieval_score",
+    "relevance_window",
+    "relevance_truncated",
+    "relevance_query_truncated",
+    "fused_score",
+)
 
 
 def marks(one: Document | RerankedNode) -> dict[str, object]:
@@ -115,6 +121,17 @@ def test_a_document_whose_end_was_not_read_is_marked(framework, make):
     }
     assert found[LONG]["relevance_truncated"] is True
     assert "relevance_truncated" not in found[SHORT]
+
+
+def test_a_query_whose_end_was_not_read_is_told_with_each_until_the_next_reranking(framework, make):
+    class CutsQuery(ByWords):
+        def score_detailed(self, query, passages):
+            return [Scored(one, query_truncated=True) for one in self.score(query, passages)]
+
+    once = rerank(framework, make(scorer=CutsQuery(8)), list(map(framework.wrap, [SHORT, LONG])))
+    assert [marks(one).get("relevance_query_truncated") for one in once] == [True, True]
+    twice = rerank(framework, make(scorer=ByWords(8)), once)
+    assert not any("relevance_query_truncated" in marks(one) for one in twice)
 
 
 def test_a_second_reranking_takes_the_marks_of_the_first_away(framework, make):

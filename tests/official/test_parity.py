@@ -118,7 +118,7 @@ def test_ours_gives_the_same_where_theirs_is_right(both, options):
 
 
 @pytest.mark.parametrize(
-    "texts", [[], PASSAGES[:1], ["same", "same", "other"], ["ä ö", "日本\u2028", "\x00"]]
+    "texts", [[], PASSAGES[:1], ["same", "same", "other"], ["ä ö", "日本\u2028", "nul \x00"]]
 )
 def test_ours_gives_the_same_for_few_odd_and_equal_texts(both, texts):
     theirs, ours, _ = both(list, texts)

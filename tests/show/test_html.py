@@ -110,6 +110,11 @@ def test_a_ranking_of_nothing_says_so():
     assert Page(table(Ranking([], "q", ["a"]))).texts("caption") == ["0 of 1 passages for “q”"]
 
 
+def test_a_query_that_was_cut_is_told_in_the_caption():
+    ranking = Ranking([], "q", ["a"], query_truncated=True)
+    assert Page(table(ranking)).texts("caption") == ["0 of 1 passages for “q”, whose end was not read"]
+
+
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_a_hostile_text_stays_text_wherever_it_stands(hostile):
     seen = "".join("\ufffd" if sign in "\0\a\x1b" else sign for sign in hostile)

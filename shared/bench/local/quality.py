@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from bench.local.contestants import OURS, Peer, chosen
 from bench.local.field import Field, why_not
 from bench.local.processes import ROOT, WorkerError
@@ -22,12 +20,11 @@ from bench.local.rounds import Entrant
 from bench.local.shapes import SHAPES
 from bench.local.tuning import Settings
 from bench.local.workloads import Workload
-from embedded.corpora import read_eval_set
-from embedded.metrics import interval, ndcg_at
-from embedded.retrieval import bm25_top
+from nvrerank.evaluation import Task, read_set
+from nvrerank.evaluation.metrics import Stratum, interval, measured, metrics
+from nvrerank.evaluation.retrieval import by_words
 
 SETS = ("nq_hard", "xquad", "chunking_eval", "pubmedqa", "tatqa", "hotpotqa_mini")
-Labels = list[list[bool]]
 
 
 @dataclass(frozen=True)
@@ -35,32 +32,28 @@ class Questions:
     """Labelled questions of one set.
 
     Attributes:
-        name: The set's.
-        jobs: (query, candidates) each.
-        relevant: For each job which candidates are relevant.
-        missing: For each job how many relevant passages are not among the candidates.
+        task: The set.
+        candidates: For each query ids of passages, in a random but fixed order.
     """
 
-    name: str
-    jobs: list[tuple[str, list[str]]]
-    relevant: Labels
-    missing: list[int]
+    task: Task
+    candidates: dict[str, list[str]]
+
+    @property
+    def jobs(self) -> list[tuple[str, list[str]]]:
+        """(query, candidates) each."""
+        texts = self.task.passages
+        return [(self.task.queries[key], [texts[one] for one in ids]) for key, ids in self.candidates.items()]
 
 
 def questions(data: Path, name: str, *, sample: int, depth: int) -> Questions:
-    """A fixed sample of a set's questions with BM25's first candidates, in a random but fixed order."""
-    chosen_set = read_eval_set(data / "eval", name)
-    ids, texts = list(chosen_set.passages), list(chosen_set.passages.values())
-    keys = random.Random(0).sample(sorted(chosen_set.queries), min(sample, len(chosen_set.queries)))
-    asked = [chosen_set.queries[key] for key in keys]
-    found = Questions(name, [], [], [])
-    for key, query, places in zip(keys, asked, bm25_top(texts, asked, depth).tolist(), strict=True):
-        random.Random(key).shuffle(places)  # so that scores that are all equal gain nothing from BM25's order
-        gold = chosen_set.relevant[key]
-        found.jobs.append((query, [texts[place] for place in places]))
-        found.relevant.append([ids[place] in gold for place in places])
-        found.missing.append(len(gold - {ids[place] for place in places}))
-    return found
+    """A fixed sample of a set's questions with BM25's first candidates."""
+    folder = data / "eval" / name
+    [task] = read_set(folder, query_languages=["en"], passage_languages=["en"], limit_queries=sample)
+    candidates = {key: list(found) for key, found in by_words(task, depth).items() if found}
+    for key, ids in candidates.items():
+        random.Random(key).shuffle(ids)  # so that scores that are all equal gain nothing from BM25's order
+    return Questions(task, candidates)
 
 
 def ndcgs(scores: Sequence[Sequence[float]], asked: Questions) -> list[float]:
@@ -70,13 +63,10 @@ def ndcgs(scores: Sequence[Sequence[float]], asked: Questions) -> list[float]:
         scores: Logits of each job's candidates.
         asked: The questions.
     """
-    figures = []
-    for mine, labels, missing in zip(scores, asked.relevant, asked.missing, strict=True):
-        order = sorted(range(len(mine)), key=lambda place: -mine[place])
-        gold = {str(place) for place, label in enumerate(labels) if label}
-        gold |= {f"missing {number}" for number in range(missing)}
-        figures.append(ndcg_at(10, [str(place) for place in order], gold))
-    return figures
+    orders = {}
+    for (key, ids), mine in zip(asked.candidates.items(), scores, strict=True):
+        orders[key] = [ids[place] for place in sorted(range(len(ids)), key=lambda place: -mine[place])]
+    return list(measured(asked.task.judged, orders, metrics("nDCG@10"))["nDCG@10"].values())
 
 
 def main() -> None:
@@ -122,7 +112,9 @@ class Check:
     def __init__(self, field: Field, asked: Sequence[Questions]) -> None:
         self._field, self._asked = field, asked
         self._float32: list[list[float]] = []
-        self._workloads = [Workload(one.name, one.name, "minilm", tuple(one.jobs), one.name) for one in asked]
+        self._workloads = [
+            Workload(one.task.name, one.task.name, "minilm", tuple(one.jobs), one.task.name) for one in asked
+        ]
         for workload in self._workloads:
             field.hand_out(workload)
 
@@ -138,7 +130,7 @@ class Check:
         """One contestant."""
         turns = [self._field.turn(entrant, one, gemm=0, spinner=None) for one in self._workloads]
         figures = self._figures([turn.scores for turn in turns])
-        loss, seconds = _loss(self._asked, self._float32, figures), sum(turn.seconds for turn in turns)
+        loss, seconds = _loss(self._float32, figures), sum(turn.seconds for turn in turns)
         words = f"{entrant.label:18} {_mean(figures):8.4f} {loss:>28} {seconds:8.1f}"
         print(f"{words}  {self._by_set(figures)}", flush=True)
 
@@ -147,7 +139,7 @@ class Check:
 
     def _by_set(self, figures: Sequence[Sequence[float]]) -> str:
         means = (statistics.mean(mine) for mine in figures)
-        return " ".join(f"{one.name} {mean:.3f}" for one, mean in zip(self._asked, means, strict=True))
+        return " ".join(f"{one.task.name} {mean:.3f}" for one, mean in zip(self._asked, means, strict=True))
 
 
 def _entrant(peer: Peer, field: Field, settings: Settings) -> Entrant:
@@ -157,13 +149,13 @@ def _entrant(peer: Peer, field: Field, settings: Settings) -> Entrant:
     return Entrant(peer.name, peer.name, found["worker"], found["settings"], peer.precision)
 
 
-def _loss(asked: Sequence[Questions], before: Sequence[list[float]], after: Sequence[list[float]]) -> str:
-    losses = {
-        one.name: np.array(reference) - np.array(mine)
-        for one, reference, mine in zip(asked, before, after, strict=True)
-    }
-    mean, low, high = interval(losses)
-    return f"{mean:+.4f} ({low:+.4f}..{high:+.4f})"
+def _loss(before: Sequence[list[float]], after: Sequence[list[float]]) -> str:
+    losses = [
+        [old - new for old, new in zip(reference, mine, strict=True)]
+        for reference, mine in zip(before, after, strict=True)
+    ]
+    low, high = interval([Stratum(1 / len(losses), of_set) for of_set in losses])
+    return f"{_mean(losses):+.4f} ({low:+.4f}..{high:+.4f})"
 
 
 def _mean(figures: Sequence[Sequence[float]]) -> float:

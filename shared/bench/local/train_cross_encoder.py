@@ -2,7 +2,7 @@
 
 all-MiniLM-L6-v2 as an ordinary BERT cross-encoder, `[CLS] query [SEP] passage [SEP]`, pooler and one linear
 unit; listwise cross-entropy over one positive and BM25's negatives, for so many minutes. Ordinary pair
-encoding starts far behind the embedded model, which is another architecture that the peers can't run.
+encoding starts far behind the bundled model, which is another architecture that the peers can't run.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 import torch
 
 from bench.local.checkpoints import save_minilm, unpacked_minilm
-from embedded.corpora import Row, read_rows
-from embedded.retrieval import bm25_top
+from nvrerank.evaluation.retrieval import bm25
+from training.corpora import Row, read_rows
 
 SOURCES = ("squadshifts_new_wiki", "selqa", "ottqa_hybridqa_dev", "stackexchange")
 NEGATIVES = 3
@@ -36,7 +36,7 @@ def groups(rows: list[Row], count: int, chance: random.Random) -> list[Group]:
             continue
         texts = list(dict.fromkeys(row.text for row in mine))
         asked = chance.sample(mine, min(count // len(SOURCES), len(mine)))
-        for row, places in zip(asked, bm25_top(texts, [row.query for row in asked], 30), strict=True):
+        for row, places in zip(asked, bm25(texts, [row.query for row in asked], 30), strict=True):
             wrong = [texts[place] for place in places if _is_wrong(texts[place], row)]
             if len(wrong) >= NEGATIVES:
                 found.append((row.query, [row.text, *chance.sample(wrong, NEGATIVES)]))

@@ -28,7 +28,7 @@ def evaluate(
     scorer: Annotated[
         list[str],
         typer.Option(
-            help="embedded, local:FOLDER_OR_NAME[@REVISION], hosted:MODEL[@URL] or hosted:URL; repeatable."
+            help="bundled, local:FOLDER_OR_NAME[@REVISION], hosted:MODEL[@URL] or hosted:URL; repeatable."
         ),
     ] = [],  # noqa: B006
     fuse: Annotated[
@@ -50,6 +50,17 @@ def evaluate(
     limit_queries: Annotated[
         int | None, typer.Option(help="A sample of so many queries of each set.")
     ] = None,
+    keep_identical_ids: Annotated[
+        bool,
+        typer.Option(
+            "--keep-identical-ids",
+            help="Keep the passage with the query's own id among its candidates; else dropped, as in BEIR.",
+        ),
+    ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="Refuse judgements and run files that name what is not there."),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of the sample and the intervals.")] = 0,
     query_languages: Annotated[
         str | None, typer.Option(metavar="en,de", help="Of sets in several languages; else all.")
@@ -86,6 +97,8 @@ def evaluate(
                 query_languages=_listed(query_languages),
                 passage_languages=_listed(passage_languages),
                 limit_queries=limit_queries,
+                ignore_identical_ids=not keep_identical_ids,
+                strict=strict,
                 seed=seed,
                 resamples=resamples,
                 device=device,
@@ -100,6 +113,8 @@ def evaluate(
             say(f"{what}; what was scored is kept, the same command goes on once this is mended")
             raise typer.Exit(1) from error
     print_out(_formatted(report, style))
+    for remark in report.remarks if style == "json" else ():  # a table has them below it
+        say(remark)
     for failure in report.failures:
         where = failure.task if failure.query is None else f"{failure.task}, query {failure.query}"
         say(f"not scored: {where}: {failure.error}")

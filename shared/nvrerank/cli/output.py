@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -22,21 +24,29 @@ def print_out(text: str) -> None:
 
 
 def say(message: str) -> None:
-    """Tells the person at the terminal something, on stderr."""
-    typer.echo(f"nvrerank: {message}", err=True)
+    """Tells the person at the terminal something, on one line of stderr."""
+    typer.echo(f"nvrerank: {' '.join(message.split())}", err=True)
 
 
 @contextmanager
 def errors_in_one_line() -> Iterator[None]:
-    """Exit status 2 for a bad argument, 1 for what went wrong in reranking."""
-    try:
-        yield
-    except NVRerankError as error:
-        _fail(error, 1)
-    except ValueError as error:
-        _fail(error, 2)
+    """Exit status 2 for a bad argument, 1 for what else went wrong, 130 for Ctrl-C; a warning is said."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: say(str(message))
+        try:
+            yield
+        except NVRerankError as error:
+            _fail(error, 1)
+        except ValueError as error:
+            _fail(error, 2)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever reads has read enough
+                raise
+            _fail(error, 1)
+        except KeyboardInterrupt as error:
+            raise typer.Exit(130) from error
 
 
 def _fail(error: Exception, status: int) -> NoReturn:
-    say(" ".join(str(error).split()))
+    say(str(error))
     raise typer.Exit(status) from error

@@ -72,9 +72,8 @@ def rank(
         if not sources:
             say("nothing to rank: no text in " + ", ".join(files))
         ranked = rerank(scorer, query, [source.passage.text for source in sources], **asdict(options))
-    print_out(_as_json(ranked, sources) if as_json else _as_table(ranked, sources))
-    if target is not None:  # a ranking that was paid for is printed, whatever becomes of the page
-        with errors_in_one_line():
+        print_out(_as_json(ranked, sources) if as_json else _as_table(ranked, sources))
+        if target is not None:  # a ranking that was paid for is printed, whatever becomes of the page
             write_whole(target, _as_page(ranked, sources, scorer))
 
 
@@ -83,8 +82,11 @@ def _read(file: str) -> str:
 
     Raises:
         ValueError: It can't be read, or is not text.
+        OSError: Standard input can't be read.
     """
     if file == "-":
+        if sys.stdin is None:
+            raise OSError("standard input is closed: pipe a text into it, or name a file")
         data = sys.stdin.buffer.read()
     elif Path(file).is_dir():
         raise ValueError(f"{file} is a directory: name the files in it")

@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import Iterable, Sequence
 
 from nvrerank.rulers import Ruler
-from nvrerank.scorer import Scored, Scorer, checked_scores
+from nvrerank.scorer import Scale, Scored, Scorer, checked_scores
 from nvrerank.texts import clean_call
+from nvrerank.truncation import Notices
 from nvrerank.windows import Cutting, Pool, WindowPlan, naming_passages
 
 
 class Windowed(Scorer):
     """Cuts passages that are too long into overlapping windows, and takes the best one's score.
 
-    Windows end after a sentence where they can. All windows of a call go to the inner scorer at once, each
-    distinct one once; a passage that fits is scored whole, as the inner scorer alone would. What fits is
+    Windows end after a sentence where they can, and have room for a quarter of what the model reads unless
+    `size` says less: a query that leaves less is cut to its beginning where its tokens are known, with one
+    `nvrerank.TruncationWarning`; else the server cuts. All windows of a call go to the inner scorer at once,
+    each distinct one once; a passage that fits is scored whole, as the inner scorer alone would. What fits is
     counted by the inner scorer's `ruler`: a `LocalScorer` counts its own tokens, a `HostedScorer` those of
     its model's tokenizer if that is in Hugging Face's cache on this machine; else they are estimated (see
     `nvrerank.rulers.EstimatedRuler`).
@@ -47,11 +50,22 @@ class Windowed(Scorer):
             raise TypeError(f"scorer must be a Scorer, not {type(scorer).__name__}")
         self.scorer = scorer
         self._cutting = Cutting(size, overlap, pool)
+        self._notices = Notices()
 
     @property
     def name(self) -> str:
         """The inner scorer's."""
         return self.scorer.name
+
+    @property
+    def scale(self) -> Scale:
+        """The inner scorer's."""
+        return self.scorer.scale
+
+    @property
+    def calibrated(self) -> bool:
+        """The inner scorer's."""
+        return self.scorer.calibrated
 
     def score(self, query: str, passages: Sequence[str]) -> list[float]:
         """Scores passages; see `Scorer.score`.
@@ -74,7 +88,7 @@ class Windowed(Scorer):
             return []
         plan = self._plan(query, texts)
         with plan.naming_passages():
-            return self._pooled(plan, self.scorer.score_detailed(query, plan.texts))
+            return self._pooled(plan, self.scorer.score_detailed(plan.query or query, plan.texts))
 
     async def ascore_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
         """As `score_detailed`, without blocking the event loop; windows are planned in a thread."""
@@ -83,7 +97,7 @@ class Windowed(Scorer):
             return []
         plan = await asyncio.to_thread(self._plan, query, texts)
         with plan.naming_passages():
-            return self._pooled(plan, await self.scorer.ascore_detailed(query, plan.texts))
+            return self._pooled(plan, await self.scorer.ascore_detailed(plan.query or query, plan.texts))
 
     def score_many(self, jobs: Iterable[tuple[str, Sequence[str]]]) -> list[list[float]]:
         """As promised by `Scorer`: the windows of all queries go to the inner scorer at once.
@@ -95,7 +109,7 @@ class Windowed(Scorer):
         plans = [self._plan(query, texts) for query, texts in calls]
         with naming_passages(plans):
             answers = self.scorer.score_many(
-                [(query, plan.texts) for (query, _), plan in zip(calls, plans, strict=True)]
+                [(plan.query or query, plan.texts) for (query, _), plan in zip(calls, plans, strict=True)]
             )
         return [
             [one.logit for one in self._pooled(plan, [Scored(logit) for logit in logits])]
@@ -116,4 +130,6 @@ class Windowed(Scorer):
 
     def _pooled(self, plan: WindowPlan, scored: Sequence[Scored]) -> list[Scored]:
         checked_scores([one.logit for one in scored], len(plan.texts), source=self.name)
+        if plan.query is not None:
+            self._notices.query()
         return plan.pooled(scored)

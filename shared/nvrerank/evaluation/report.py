@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import reduce
+from operator import or_
+from statistics import fmean
 
-from .bootstrap import Stratum, stratum
-from .measuring import Values
-from .scoring import Failure
+from .metrics import Stratum, Values, stratum
+from .scoring import FailedQuery
 from .task import Task
 
-Interval = Callable[[Sequence[Stratum]], tuple[float, float]]
+ABSENT = "judged passages that are not in the corpus, never found, as in BEIR"
+IRRELEVANT = "queries to which nothing is relevant, 0 by each metric, as in BEIR"
+
+Bounds = Callable[[Sequence[Stratum]], tuple[float, float]]
+"""Gives the ends of the interval of a weighted sum of means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +30,14 @@ class Figure:
         gain: The mean gain over the retriever alone; None: it is the retriever.
         low: Lower end of the gain's 95 % interval.
         high: Its upper end.
+        queries: How many the interval is drawn from; of several sets, those of the smallest.
     """
 
     value: float
     gain: float | None = None
     low: float | None = None
     high: float | None = None
+    queries: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,8 @@ class SetInfo:
         averaged: Of these, those that the set's figure is the mean of.
         query_languages: Of the pairs.
         passage_languages: Likewise.
+        remarks: What is to be known of it, and how often: judgements that name nothing, the queries' own
+            passages that were dropped.
     """
 
     name: str
@@ -54,10 +65,11 @@ class SetInfo:
     averaged: tuple[str, ...] = ()
     query_languages: tuple[str, ...] = ()
     passage_languages: tuple[str, ...] = ()
+    remarks: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class PipelineRow:
     """A pipeline's figures.
 
     Attributes:
@@ -74,7 +86,7 @@ class Row:
     average: Mapping[str, Figure]
     sets: Mapping[str, Mapping[str, Figure]]
     pairs: Mapping[str, Mapping[str, Mapping[str, float]]]
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[FailedQuery, ...] = ()
 
     @property
     def pipeline(self) -> str:
@@ -97,15 +109,20 @@ class Report:
 
     metrics: tuple[str, ...]
     sets: tuple[SetInfo, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[PipelineRow, ...]
     top_k: int
     resamples: int
     seed: int
 
     @property
-    def failures(self) -> tuple[Failure, ...]:
+    def failures(self) -> tuple[FailedQuery, ...]:
         """All queries that could not be scored; each once, whatever the number of retrievers."""
         return tuple(dict.fromkeys(one for row in self.rows for one in row.failures))
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is to be known of the sets, a line each."""
+        return [f"{one.name}: {what}: {count:,}" for one in self.sets for what, count in one.remarks.items()]
 
     def to_json(self) -> str:
         """Everything, as one JSON document; values are fractions."""
@@ -125,21 +142,43 @@ class Report:
         return as_markdown(self)
 
 
-def set_infos(tasks: Sequence[Task]) -> tuple[SetInfo, ...]:
-    """What the tasks are, set by set."""
-    infos = []
-    for name in dict.fromkeys(task.name for task in tasks):
-        mine = [task for task in tasks if task.name == name]
-        languages = [task.languages for task in mine if task.languages]
-        pairs = tuple(map("-".join, languages))
-        averaged = tuple("-".join(task.languages or ()) for task in counted(mine)) if pairs else ()
-        asked, searched = (tuple(dict.fromkeys(pair[side] for pair in languages)) for side in (0, 1))
-        first = mine[0]
-        count = len(first.queries)
-        infos.append(
-            SetInfo(name, count, first.of or count, len(first.passages), pairs, averaged, asked, searched)
-        )
-    return tuple(infos)
+def set_infos(tasks: Sequence[Task], remarks: Mapping[str, Counter[str]]) -> tuple[SetInfo, ...]:
+    """What the tasks are, set by set.
+
+    Args:
+        tasks: All tasks.
+        remarks: What was remarked of each; of a set in several languages that of the worst pair counts.
+    """
+    return tuple(_set_info(name, mine, remarks) for name, mine in by_set(tasks).items())
+
+
+def by_set(tasks: Sequence[Task]) -> dict[str, list[Task]]:
+    """The tasks of each data set."""
+    sets: dict[str, list[Task]] = {}
+    for task in tasks:
+        sets.setdefault(task.name, []).append(task)
+    return sets
+
+
+def _set_info(name: str, tasks: Sequence[Task], remarks: Mapping[str, Counter[str]]) -> SetInfo:
+    first, languages = tasks[0], [task.languages for task in tasks if task.languages]
+    asked, searched = (tuple(dict.fromkeys(pair[side] for pair in languages)) for side in (0, 1))
+    return SetInfo(
+        name,
+        queries=len(first.queries),
+        of=first.of or len(first.queries),
+        passages=len(first.passages),
+        pairs=tuple(map("-".join, languages)),
+        averaged=tuple("-".join(task.languages) for task in counted(tasks) if task.languages),
+        query_languages=asked,
+        passage_languages=searched,
+        remarks=dict(reduce(or_, (remarks[task.label] | _remarks(task) for task in tasks))),
+    )
+
+
+def _remarks(task: Task) -> Counter[str]:
+    without = sum(max(grades.values()) <= 0 for grades in task.judged.values())
+    return +Counter({ABSENT: len(task.absent), IRRELEVANT: without})
 
 
 def counted(tasks: Sequence[Task]) -> list[Task]:
@@ -147,41 +186,34 @@ def counted(tasks: Sequence[Task]) -> list[Task]:
     return [task for task in tasks if task.crosses] or list(tasks)
 
 
-def row(
+def pipeline_row(
     tasks: Sequence[Task],
     values: Mapping[str, Values],
     base: Mapping[str, Values] | None,
     *,
     retriever: str,
     scorer: str | None,
-    failures: Sequence[Failure],
-    bounds: Interval,
-) -> Row:
+    failures: Sequence[FailedQuery],
+    bounds: Bounds,
+) -> PipelineRow:
     """A pipeline's row.
 
     Args:
         tasks: All tasks.
-        values: Its values, by task.
+        values: Its values, by task; without the tasks in which a query failed.
         base: The retriever's; None: this is the retriever.
         retriever: Its label.
         scorer: Its label.
         failures: What failed; a set with a failure has no figures, and then there is no average.
         bounds: Gives a gain's interval.
     """
-    failed = {failure.task for failure in failures}
-    groups = {
-        name: [one for one in tasks if one.name == name] for name in dict.fromkeys(t.name for t in tasks)
-    }
-    whole = {name: mine for name, mine in groups.items() if not failed & {one.label for one in mine}}
     names = next(iter((base or values).values())).keys()
-    figures = {
-        name: {metric: _figure([counted(mine)], metric, values, base, bounds) for metric in names}
-        for name, mine in whole.items()
-    }
-    all_sets = [counted(mine) for mine in groups.values()]
-    average = (
-        {metric: _figure(all_sets, metric, values, base, bounds) for metric in names} if not failed else {}
-    )
+    sets = by_set(tasks)
+    whole = {name: mine for name, mine in sets.items() if all(one.label in values for one in mine)}
+
+    def figures(groups: Sequence[Sequence[Task]]) -> dict[str, Figure]:
+        return {metric: _figure(list(map(counted, groups)), metric, values, base, bounds) for metric in names}
+
     pairs = {
         name: {
             "-".join(one.languages): {metric: _mean(values[one.label][metric]) for metric in names}
@@ -189,9 +221,15 @@ def row(
             if one.languages
         }
         for name, mine in whole.items()
-        if mine[0].languages
     }
-    return Row(retriever, scorer, average, figures, pairs, tuple(failures))
+    return PipelineRow(
+        retriever,
+        scorer,
+        average=figures(list(sets.values())) if whole.keys() == sets.keys() else {},
+        sets={name: figures([mine]) for name, mine in whole.items()},
+        pairs={name: of_set for name, of_set in pairs.items() if of_set},
+        failures=tuple(failures),
+    )
 
 
 def _figure(
@@ -199,7 +237,7 @@ def _figure(
     metric: str,
     values: Mapping[str, Values],
     base: Mapping[str, Values] | None,
-    bounds: Interval,
+    bounds: Bounds,
 ) -> Figure:
     """The mean over sets of the mean over their tasks."""
     value = _mean_of_sets(sets, metric, values)
@@ -207,19 +245,15 @@ def _figure(
         return Figure(value)
     parts: list[Stratum] = []
     for tasks in sets:
-        gains = [_gains(values[one.label][metric], base[one.label][metric]) for one in tasks]
+        after, before = ([of[one.label][metric] for one in tasks] for of in (values, base))
+        gains = [{q: new[q] - old[q] for q in new} for new, old in zip(after, before, strict=True)]
         parts.append(stratum(gains, weight=1 / len(sets)))
-    low, high = bounds(parts)
-    return Figure(value, value - _mean_of_sets(sets, metric, base), low, high)
+    fewest = min(len(part.gains) for part in parts)
+    return Figure(value, value - _mean_of_sets(sets, metric, base), *bounds(parts), fewest)
 
 
 def _mean_of_sets(sets: Sequence[Sequence[Task]], metric: str, values: Mapping[str, Values]) -> float:
-    means = [sum(_mean(values[one.label][metric]) for one in tasks) / len(tasks) for tasks in sets]
-    return sum(means) / len(means)
-
-
-def _gains(after: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
-    return {query: value - before[query] for query, value in after.items()}
+    return fmean(fmean(_mean(values[one.label][metric]) for one in tasks) for tasks in sets)
 
 
 def _mean(values: Mapping[str, float]) -> float:

@@ -1,4 +1,8 @@
-"""Scores what has no score yet: a few queries at a time, each answer kept before the next is asked for."""
+"""Scores what has no score yet: a few queries at a time, each answer kept before the next is asked for.
+
+What is scored for a query, and the order that the scores give, go through nvrerank's own ranking: what is
+measured is what a user of `rerank` gets.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +21,15 @@ from nvrerank.errors import (
     ModelRetiredError,
     RequestRejectedError,
 )
+from nvrerank.fusion import FusionName
+from nvrerank.ranking import prepare, rerank
 from nvrerank.scorer import Scorer, checked_scores
+from nvrerank.texts import encodable
 
-from .jobs import Distinct, Job, missing
-from .making import Named
-from .runs import Candidates
-from .store import ScoreStore
+from .score_cache import ScoreCache
+from .scorers import NamedScorer
 from .task import Task
+from .trec import Candidates, Found
 
 SET_UP = (MissingKeyError, MissingExtraError, ModelLoadError, AuthenticationError, ModelRetiredError)
 """Errors that every query would meet: they end the evaluation."""
@@ -33,7 +39,7 @@ _FAILURES_IN_A_ROW = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class FailedQuery:
     """A query that could not be scored.
 
     Attributes:
@@ -47,99 +53,70 @@ class Failure:
     error: str
 
 
-def score_all(
-    jobs: Sequence[Job], scorer: Scorer, store: ScoreStore, done: Callable[[int], object]
-) -> list[Failure]:
-    """Scores jobs and keeps the scores.
+@dataclass(frozen=True, slots=True)
+class QueryJob:
+    """A query and what is to be scored for it.
 
-    Args:
-        jobs: What has no score yet.
-        scorer: What scores.
-        store: Where scores are kept.
-        done: Told how many pairs each step was.
-
-    Returns:
-        What failed. After a few failures in a row the rest is not tried, and that is said once.
-
-    Raises:
-        NVRerankError: The scorer has to be set up first, or its model is gone.
+    Attributes:
+        id: The query's id.
+        query: Its text.
+        texts: Passages by id: distinct, none blank.
     """
-    failures: list[Failure] = []
-    row = 0
-    left = len(jobs)
-    for chunk in _chunks(jobs, scorer):
-        failed = _score(chunk, scorer, store)
-        failures += failed
-        row = row + len(failed) if len(failed) == len(chunk) else 0
-        left -= len(chunk)
-        done(sum(len(job.texts) for job in chunk))
-        if row >= _FAILURES_IN_A_ROW and left:
-            what = f"{left} more queries not tried after {row} failures in a row"
-            return [*failures, Failure(failures[-1].task, None, what)]
-    return failures
 
-
-def _chunks(jobs: Sequence[Job], scorer: Scorer) -> Iterator[Sequence[Job]]:
-    """Several queries at once only for a scorer that gains by it: one's answer can be kept sooner."""
-    alone = type(scorer).score_many is Scorer.score_many
-    size = 1 if alone else _QUERIES_AT_ONCE
-    return (jobs[start : start + size] for start in range(0, len(jobs), size))
-
-
-def _score(jobs: Sequence[Job], scorer: Scorer, store: ScoreStore) -> list[Failure]:
-    """Scores a chunk; where it fails, one query after another, to find the one that is to blame."""
-    try:
-        answers = _answers(jobs, scorer)
-    except SET_UP:
-        raise
-    except Exception as error:  # noqa: BLE001 # anyone's scorer: whatever it raises is told with its query
-        if len(jobs) == 1:
-            return [Failure(store.task.label, jobs[0].id, _described(error, jobs[0]))]
-        return [failure for job in jobs for failure in _score([job], scorer, store)]
-    store.add(answers)
-    return []
-
-
-def _answers(jobs: Sequence[Job], scorer: Scorer) -> list[tuple[str, dict[str, float]]]:
-    answers = scorer.score_many([(job.query, list(job.texts.values())) for job in jobs])
-    if len(answers) != len(jobs):
-        raise BadResponseError(f"{scorer.name} answered {len(answers)} of {len(jobs)} queries: report it")
-    checked = [
-        checked_scores(scores, len(job.texts), source=scorer.name)
-        for job, scores in zip(jobs, answers, strict=True)
-    ]
-    return [
-        (job.id, dict(zip(job.texts, scores, strict=True))) for job, scores in zip(jobs, checked, strict=True)
-    ]
-
-
-def _described(error: Exception, job: Job) -> str:
-    text = " ".join(f"{type(error).__name__}: {error}".split())
-    passages = list(job.texts)
-    index = error.index if isinstance(error, RequestRejectedError) else None
-    if index is not None and index < len(passages):
-        return f"{text} (passage {passages[index]})"
-    return text
+    id: str
+    query: str
+    texts: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
-    """What a scorer made of the tasks.
+class TaskScores:
+    """What a scorer made of a task.
 
     Attributes:
-        label: The scorer's.
-        scores: By task and query, then by text.
+        task: The task.
+        scores: By query, then by text.
         failures: Queries that could not be scored.
     """
 
-    label: str
-    scores: Mapping[str, Mapping[str, Mapping[str, float]]]
-    failures: Sequence[Failure]
+    task: Task
+    scores: Mapping[str, Mapping[str, float]]
+    failures: Sequence[FailedQuery]
+
+    def order(self, query: str, found: Found, fuse: FusionName | None = None) -> dict[str, float | None]:
+        """A query's candidates in the order that `rerank` gives them, with what orders them; None: blank.
+
+        Args:
+            query: Its id.
+            found: What retrieval found, best first, with its own scores.
+            fuse: How the scorer's order is fused with retrieval's; None: not at all.
+        """
+        ids = list(found)
+        texts = [self.task.passages[one] for one in ids]
+        recorded = _Recorded(self.scores[query])
+        order = rerank(
+            recorded, self.task.queries[query], texts, fuse=fuse, retrieval_scores=list(found.values())
+        )
+        return {ids[one.index]: one.score if fuse is None else one.fused for one in order}
+
+
+class _Recorded(Scorer):
+    """Knows the scores already."""
+
+    def __init__(self, scores: Mapping[str, float]) -> None:
+        self._scores = scores
+
+    def score(self, query: str, passages: Sequence[str]) -> list[float]:  # noqa: ARG002
+        return [self._scores[passage] for passage in passages]
 
 
 def scored(
-    tasks: Sequence[Task], found: Candidates, named: Sequence[Named], kept: Path | None, *, progress: bool
-) -> list[Scored]:
+    tasks: Sequence[Task],
+    found: Candidates,
+    named: Sequence[NamedScorer],
+    kept: Path | None,
+    *,
+    progress: bool,
+) -> dict[str, list[TaskScores]]:
     """Scores what any retriever found, scorer by scorer, under one bar.
 
     Args:
@@ -149,51 +126,136 @@ def scored(
         kept: Where scores are kept; None: nowhere.
         progress: Whether the bar shows.
 
+    Returns:
+        By scorer, task by task.
+
     Raises:
         DataError: Kept scores are broken.
         ValueError: A model can't be used with these settings.
         NVRerankError: A scorer has to be set up first, or its model is gone.
     """
     folder = None if kept is None else kept / "scores"
-    distinct = {task.label: Distinct(task) for task in tasks}
-    work: list[list[tuple[ScoreStore, list[Job], list[Job]]]] = []
+    jobs = {task.label: query_jobs(task, found) for task in tasks}
+    caches = {
+        one.label: [ScoreCache(folder, task, one.label, one.identity) for task in tasks] for one in named
+    }
+    rest = {
+        label: [missing(jobs[cache.task.label], cache) for cache in of_tasks]
+        for label, of_tasks in caches.items()
+    }
     for one in named:
-        stores = [ScoreStore(folder, task, one.label, one.identity) for task in tasks]
-        jobs = [_jobs(store.task, found, distinct[store.task.label]) for store in stores]
-        work.append([(store, mine, missing(mine, store)) for store, mine in zip(stores, jobs, strict=True)])
-    for one, group in zip(named, work, strict=True):
-        if one.load is not None and any(rest for _, _, rest in group):
+        if one.load is not None and any(rest[one.label]):
             one.load()  # what is wrong with the last is not found only when the first has scored for hours
-    total = sum(len(job.texts) for group in work for _, _, rest in group for job in rest)
-    results = []
+    total = sum(len(job.texts) for of_tasks in rest.values() for of_task in of_tasks for job in of_task)
+    results: dict[str, list[TaskScores]] = {}
     with tqdm(total=total, unit="pair", desc="scoring", disable=not progress or not total) as bar:
-        for one, group in zip(named, work, strict=True):
-            failures = [
-                failure for store, _, rest in group for failure in _filled(store, rest, one, bar.update)
-            ]
-            scores = {store.task.label: _by_text(store, jobs, distinct) for store, jobs, _ in group}
-            results.append(Scored(one.label, scores, failures))
+        for one in named:
+            for cache, todo in zip(caches[one.label], rest[one.label], strict=True):
+                with cache:
+                    failures = score_all(todo, one.scorer, cache, bar.update)
+                scores = {job.id: _by_text(cache, job) for job in jobs[cache.task.label]}
+                results.setdefault(one.label, []).append(TaskScores(cache.task, scores, failures))
     return results
 
 
-def _filled(
-    store: ScoreStore, rest: Sequence[Job], one: Named, done: Callable[[int], object]
-) -> list[Failure]:
-    with store:
-        return score_all(rest, one.scorer, store, done)
+def query_jobs(task: Task, found: Candidates) -> list[QueryJob]:
+    """For each query what any retriever found: as `rerank` asks it, without blanks and duplicates.
+
+    Of passages with equal texts the corpus's first stands for all.
+    """
+    first: dict[str, str] = {}
+    for key, text in task.passages.items():
+        first.setdefault(encodable(text), key)
+    jobs = []
+    for query, text in task.queries.items():
+        union = dict.fromkeys(one for runs in found.values() for one in runs[task.label].get(query, ()))
+        prepared = prepare(text, [task.passages[one] for one in union])
+        jobs.append(QueryJob(query, prepared.query, {first[one]: one for one in prepared.texts}))
+    return jobs
 
 
-def _jobs(task: Task, found: Candidates, distinct: Distinct) -> list[Job]:
-    """For each query what any of the retrievers found."""
-    union = {
-        query: dict.fromkeys(one for runs in found.values() for one in runs[task.label].get(query, ()))
-        for query in task.queries
-    }
-    return [distinct.job(query, candidates) for query, candidates in union.items()]
+def missing(jobs: Iterable[QueryJob], cache: ScoreCache) -> list[QueryJob]:
+    """The jobs without what is kept already; none that is done."""
+    rest = []
+    for job in jobs:
+        kept = cache.scores(job.id)
+        texts = {key: text for key, text in job.texts.items() if key not in kept}
+        if texts:
+            rest.append(QueryJob(job.id, job.query, texts))
+    return rest
 
 
-def _by_text(
-    store: ScoreStore, jobs: Iterable[Job], distinct: Mapping[str, Distinct]
-) -> dict[str, Mapping[str, float]]:
-    texts = distinct[store.task.label]
-    return {job.id: texts.text_scores(store.scores(job.id)) for job in jobs}
+def _by_text(cache: ScoreCache, job: QueryJob) -> dict[str, float]:
+    kept = cache.scores(job.id)
+    return {text: kept[key] for key, text in job.texts.items() if key in kept}
+
+
+def score_all(
+    jobs: Sequence[QueryJob], scorer: Scorer, cache: ScoreCache, done: Callable[[int], object]
+) -> list[FailedQuery]:
+    """Scores jobs and keeps the scores.
+
+    Args:
+        jobs: What has no score yet.
+        scorer: What scores.
+        cache: Where scores are kept.
+        done: Told how many pairs each step was.
+
+    Returns:
+        What failed. After a few failures in a row the rest is not tried, and that is said once.
+
+    Raises:
+        NVRerankError: The scorer has to be set up first, or its model is gone.
+    """
+    failures: list[FailedQuery] = []
+    row = 0
+    left = len(jobs)
+    for chunk in _chunks(jobs, scorer):
+        failed = _score(chunk, scorer, cache)
+        failures += failed
+        row = row + len(failed) if len(failed) == len(chunk) else 0
+        left -= len(chunk)
+        done(sum(len(job.texts) for job in chunk))
+        if row >= _FAILURES_IN_A_ROW and left:
+            what = f"{left} more queries not tried after {row} failures in a row"
+            return [*failures, FailedQuery(failures[-1].task, None, what)]
+    return failures
+
+
+def _chunks(jobs: Sequence[QueryJob], scorer: Scorer) -> Iterator[Sequence[QueryJob]]:
+    """Several queries at once only for a scorer that gains by it: one's answer can be kept sooner."""
+    alone = type(scorer).score_many is Scorer.score_many
+    size = 1 if alone else _QUERIES_AT_ONCE
+    return (jobs[start : start + size] for start in range(0, len(jobs), size))
+
+
+def _score(jobs: Sequence[QueryJob], scorer: Scorer, cache: ScoreCache) -> list[FailedQuery]:
+    """Scores a chunk; where it fails, one query after another, to find the one that is to blame."""
+    try:
+        answers = _answers(jobs, scorer)
+    except SET_UP:
+        raise
+    except Exception as error:  # noqa: BLE001 # anyone's scorer: whatever it raises is told with its query
+        if len(jobs) == 1:
+            return [FailedQuery(cache.task.label, jobs[0].id, _described(error, jobs[0]))]
+        return [failure for job in jobs for failure in _score([job], scorer, cache)]
+    cache.add(answers)
+    return []
+
+
+def _answers(jobs: Sequence[QueryJob], scorer: Scorer) -> list[tuple[str, dict[str, float]]]:
+    answers = scorer.score_many([(job.query, list(job.texts.values())) for job in jobs])
+    if len(answers) != len(jobs):
+        raise BadResponseError(f"{scorer.name} answered {len(answers)} of {len(jobs)} queries: report it")
+    checked = []
+    for job, answer in zip(jobs, answers, strict=True):
+        scores = checked_scores(answer, len(job.texts), source=scorer.name)
+        checked.append((job.id, dict(zip(job.texts, scores, strict=True))))
+    return checked
+
+
+def _described(error: Exception, job: QueryJob) -> str:
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    index = error.index if isinstance(error, RequestRejectedError) else None
+    passages = list(job.texts)
+    return f"{text} (passage {passages[index]})" if index is not None and index < len(passages) else text

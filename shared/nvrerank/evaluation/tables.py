@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .report import Figure, Report, Row, SetInfo
-
-_FAILED = "failed"
+from .metrics import TINY
+from .report import Figure, PipelineRow, Report, SetInfo
 
 
 def as_markdown(report: Report) -> str:
@@ -37,7 +36,7 @@ def _table(report: Report) -> list[list[str]]:
     return [head, *(_line(row, report, several=several) for row in report.rows)]
 
 
-def _line(row: Row, report: Report, *, several: bool) -> list[str]:
+def _line(row: PipelineRow, report: Report, *, several: bool) -> list[str]:
     first, *others = report.metrics
     of_sets = [_value(row.sets.get(one.name, {}).get(first)) for one in report.sets]
     line = [row.pipeline + (" (!)" if row.failures else "")]
@@ -54,13 +53,18 @@ def _shown(metric: str) -> str:
 
 
 def _value(figure: Figure | None) -> str:
-    return _FAILED if figure is None else f"{figure.value:.2%}"
+    return "failed" if figure is None else f"{figure.value:.3f}"
 
 
 def _gain(figure: Figure | None) -> str:
     if figure is None or figure.gain is None or figure.low is None or figure.high is None:
         return ""
-    return f"{100 * figure.gain:+.2f} ({100 * figure.low:+.2f} to {100 * figure.high:+.2f})"
+    few = f", n = {figure.queries}" if _is_tiny(figure) else ""
+    return f"{figure.gain:+.3f} ({figure.low:+.3f} to {figure.high:+.3f}{few})"
+
+
+def _is_tiny(figure: Figure) -> bool:
+    return figure.queries is not None and figure.queries < TINY
 
 
 def _matrices(report: Report) -> list[tuple[str, list[list[str]]]]:
@@ -79,7 +83,7 @@ def _matrices(report: Report) -> list[tuple[str, list[list[str]]]]:
 def _matrix(one: SetInfo, values: dict[str, float]) -> list[list[str]]:
     def cell(query: str, passage: str) -> str:
         value = values.get(f"{query}-{passage}")
-        return "" if value is None else f"{value:.2%}"
+        return "" if value is None else f"{value:.3f}"
 
     return [
         ["query", *one.passage_languages],
@@ -92,17 +96,18 @@ def _matrix(one: SetInfo, values: dict[str, float]) -> list[list[str]]:
 
 def _notes(report: Report) -> list[str]:
     """What was measured on, what an average is, and what failed."""
-    lines = [_described(one) for one in report.sets]
-    gains = f"; gains in points, with paired bootstrap intervals ({report.resamples:,} draws)"
-    lines.append(f"the first {report.top_k} of each retriever{gains if _has_gains(report) else ''}")
+    lines = [*map(_described, report.sets), *report.remarks]
+    gains = f"; gains with paired bootstrap intervals ({report.resamples:,} draws)"
+    has_gains = any(row.scorer is not None for row in report.rows)
+    lines.append(f"the first {report.top_k} of each retriever{gains if has_gains else ''}")
+    if any(_is_tiny(one) for row in report.rows for one in row.average.values()):
+        lines.append(
+            f"n: fewer than {TINY} queries, on which such an interval is too narrow: a hint, no proof"
+        )
     for failure in report.failures:
         where = "" if failure.query is None else f", query {failure.query}"
         lines.append(f"(!) {failure.task}{where}: {failure.error}")
     return lines
-
-
-def _has_gains(report: Report) -> bool:
-    return any(row.scorer is not None for row in report.rows)
 
 
 def _described(one: SetInfo) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from nvrerank.texts import is_blank
 
-from .errors import DataError
+
+class DataError(ValueError):
+    """A data set or a run file can't be used as it is; the message names file and line."""
+
 
 MOST_GRADE = 1000
 """The highest grade: who computes metrics keeps a place for each up to it."""
@@ -27,13 +30,15 @@ class Task:
         name: The data set's name.
         queries: Text by id, of the queries that are asked.
         passages: Text by id, title in front.
-        relevant: For each query its judged passages and their grades; 1 and more is relevant.
+        relevant: For each query its judged passages and their grades; 1 and more is relevant. One that is
+            not among the passages counts as not found, as BEIR has it.
         languages: Of the queries and of the passages; None: the set has no pairs of languages.
         of: How many judged queries the set holds, before a sample was taken; 0: as many as are asked.
         known: The ids of all its queries, asked or not; empty: those that are asked.
+        remarks: What was odd in its files, and how often.
 
     Raises:
-        DataError: It is empty, a judgement names something unknown, or an id, a text or a grade is none.
+        DataError: It is empty, a query is not judged, or an id, a text or a grade is none.
     """
 
     name: str
@@ -43,6 +48,7 @@ class Task:
     languages: tuple[str, str] | None = None
     of: int = 0
     known: frozenset[str] = frozenset()
+    remarks: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.queries or not self.passages:
@@ -57,10 +63,16 @@ class Task:
                 raise DataError(f"{self.label}: query {query!r} is blank")
             if odd := [one for one in grades.values() if not is_grade(one)]:
                 raise DataError(f"{self.label}: query {query!r} has the grade {odd[0]!r}: {A_GRADE}")
-            if not any(grade > 0 for grade in grades.values()):
-                raise DataError(f"{self.label}: nothing is relevant to query {query!r}: leave it out")
-            if unknown := first_missing(grades, self.passages):
-                raise DataError(f"{self.label}: the judged passage {unknown!r} is not in the corpus")
+            if not grades:
+                raise DataError(f"{self.label}: query {query!r} has no judgement: leave it out")
+        self._check_relevant()
+
+    def _check_relevant(self) -> None:
+        relevant = [one for of in self.relevant.values() for one, grade in of.items() if grade > 0]
+        if not relevant:
+            raise DataError(f"{self.label}: nothing is relevant to any query")
+        if not any(one in self.passages for one in relevant):
+            raise DataError(f"{self.label}: no relevant passage is in the corpus, such as {relevant[0]!r}")
 
     def _check_texts(self, kind: str, texts: Mapping[Any, Any]) -> None:
         for key, text in texts.items():
@@ -75,6 +87,16 @@ class Task:
         return self.name if self.languages is None else f"{self.name}.{'-'.join(self.languages)}"
 
     @property
+    def judged(self) -> dict[str, Mapping[str, int]]:
+        """The judgements of the queries that are asked."""
+        return {query: self.relevant[query] for query in self.queries}
+
+    @property
+    def absent(self) -> list[tuple[str, str]]:
+        """Judged pairs of query and passage whose passage is not there."""
+        return [(query, one) for query, of in self.relevant.items() for one in of if one not in self.passages]
+
+    @property
     def crosses(self) -> bool:
         """Whether queries and passages are in different languages."""
         return self.languages is not None and self.languages[0] != self.languages[1]
@@ -83,8 +105,3 @@ class Task:
 def is_grade(value: object) -> bool:
     """Whether that can be measured with."""
     return isinstance(value, int) and abs(value) <= MOST_GRADE
-
-
-def first_missing(ids: Iterable[str], known: Mapping[str, object]) -> str | None:
-    """The first id that is not known; None: all are."""
-    return next((one for one in ids if one not in known), None)

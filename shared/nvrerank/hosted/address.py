@@ -22,7 +22,11 @@ STATUS = "https://api.nvcf.nvidia.com/v2/nvcf/pexec/status/"
 PROTOCOLS = {one.name: one for one in (nim.PROTOCOL, cohere.PROTOCOL, tei.PROTOCOL)}
 
 _BY_ENDING = {"/ranking": nim.PROTOCOL, "/reranking": nim.PROTOCOL, "/rerank": cohere.PROTOCOL}
-_OTHERS = ("/models", "/completions", "/embeddings", "/rankings")
+_OTHERS = re.compile(
+    r".*(/(chat|classify|completions|detokenize|embed(_all|_sparse|dings)?|generate|infer|invocations|messages"
+    r"|metrics|models|pooling|predict|rankings|responses|score|similarity|tokenize))/*",
+    re.IGNORECASE,
+)
 _GATEWAYS = ("ai.api.nvidia.com", "integrate.api.nvidia.com")
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,128}")
@@ -127,8 +131,11 @@ def _split(base_url: str) -> SplitResult:
         raise ValueError("base_url holds a user name or password: pass api_key or headers instead")
     if "?" in text or "#" in text:
         raise ValueError("base_url has a query or a fragment: leave it out")
-    if parts.path.rstrip("/").endswith(_OTHERS):
-        raise ValueError("base_url is the endpoint of something else than ranking: give the server's /v1")
+    if other := _OTHERS.fullmatch(parts.path):
+        raise ValueError(
+            f"base_url ends in {other[1]}, which is something else than ranking: give a NIM's /v1, or the "
+            "/v1/rerank of what speaks Cohere's protocol (vLLM, Jina, infinity)"
+        )
     if not _HOST.fullmatch(f"[{host}]" if ":" in host else host):
         raise ValueError("base_url has a malformed host")
     return parts._replace(path=parts.path.rstrip("/"))

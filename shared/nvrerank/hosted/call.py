@@ -135,6 +135,7 @@ class Call:
             requests=len(each),
             prompt_tokens=_sum([one.prompt_tokens for one in each]),
             total_tokens=_sum([one.total_tokens for one in each]),
+            search_units=_sum([one.search_units for one in each]),
         )
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from nvrerank.errors import ScorerClosedError
+
 from .exchange import LATE, aexchange, exchange
 from .making import ClientMaker, ClientSettings
 from .messages import Outcome, Request
@@ -84,10 +86,10 @@ class Clients:
         """A call that was under way when the scorer was closed ends, and opens no connection again.
 
         Raises:
-            RuntimeError: They were closed.
+            ScorerClosedError: They were closed.
         """
         if self._closed:
-            raise RuntimeError("the scorer was closed while a call was under way")
+            raise ScorerClosedError("the scorer was closed while a call was under way")
 
     def close(self) -> None:
         """Closes everything: at once what is ours, and soon what belongs to a running loop."""

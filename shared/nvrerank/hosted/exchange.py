@@ -14,7 +14,9 @@ from .watch import AsyncWatchedStream, Watch, WatchedStream
 
 LATE = Failure("late", "")
 
-_KEPT = ("location", "nvcf-reqid", "retry-after", "retry-after-ms", "x-request-id")
+_KEPT = ("nvcf-reqid", "retry-after", "retry-after-ms", "x-request-id")
+_LOCATION = "nvrerank.location"
+_UNSENDABLE = (httpx.InvalidURL, UnicodeError)  # the name of a host or proxy is none
 _OK = 200
 _UNASKED = Failure("broken", "an answer that nobody asked for was on the connection")
 
@@ -38,10 +40,8 @@ def exchange(client: httpx.Client, request: Request, watch: Watch) -> Outcome:
                     break
             watch.release()  # from here on the connection may be another request's
             return _reply(response, body)
-    except GarbledError as error:
-        return Failure("garbled", str(error))
-    except httpx.TransportError as error:
-        return LATE if watch.remaining() <= 0 else _failure(error)
+    except Exception as error:  # noqa: BLE001 (whatever a server or a transport does is an outcome)
+        return LATE if _is_broken(error) and watch.remaining() <= 0 else _failure(error)
 
 
 async def aexchange(client: httpx.AsyncClient, request: Request, watch: Watch) -> Outcome:
@@ -58,10 +58,18 @@ async def aexchange(client: httpx.AsyncClient, request: Request, watch: Watch) -
                         if not body.add(chunk):
                             break
                 return _reply(response, body)
-    except GarbledError as error:
-        return Failure("garbled", str(error))
-    except httpx.TransportError as error:
+    except Exception as error:  # noqa: BLE001 (as in `exchange`)
         return _failure(error)
+
+
+def set_location_aside(response: httpx.Response) -> None:
+    """Keeps a redirect's target from httpx, which parses it, and may fail, also where it is not followed."""
+    response.extensions[_LOCATION] = response.headers.pop("location", None)
+
+
+async def aset_location_aside(response: httpx.Response) -> None:
+    """As `set_location_aside`."""
+    set_location_aside(response)
 
 
 def _chunks(response: httpx.Response) -> Iterator[bytes]:
@@ -91,16 +99,38 @@ def _body_of(response: httpx.Response) -> Body:
 
 def _reply(response: httpx.Response, body: Body) -> Reply:
     headers = {name: response.headers[name] for name in _KEPT if name in response.headers}
+    if location := response.extensions[_LOCATION]:
+        headers["location"] = location
     return Reply(response.status_code, headers, body.finish())
 
 
-def _failure(error: httpx.TransportError) -> Failure:
+def _is_broken(error: Exception) -> bool:
+    return isinstance(error, httpx.TransportError | OSError)
+
+
+def _failure(error: Exception) -> Failure:
     words = str(error) or type(error).__name__
+    if isinstance(error, GarbledError):
+        return Failure("garbled", words)
     if isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
         return Failure("invalid", words)
     if isinstance(error, httpx.ConnectError) and _is_distrust(error):
         return Failure("tls", words)
-    return Failure("broken", words)
+    if _is_broken(error):
+        return Failure("broken", words)
+    if isinstance(error, _UNSENDABLE) and not isinstance(error, UnicodeDecodeError):
+        return Failure("invalid", words, _bare(error))
+    return Failure("garbled", f"can't be read: {type(error).__name__}: {words}", _bare(error))
+
+
+def _bare(error: Exception) -> Exception:
+    """An exception without the request and the frames it refers to, which hold the key."""
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None
+        vars(link).pop("_request", None)
+        link = link.__cause__ or link.__context__
+    return error
 
 
 def _is_distrust(error: BaseException | None) -> bool:

@@ -6,13 +6,14 @@ import ssl
 import threading
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from http.cookiejar import CookieJar
 from typing import Any, TypeVar
 
 import httpx
 
-from nvrerank.errors import MissingExtraError
+from nvrerank.errors import MissingExtraError, ServiceUnavailableError
 
+from .exchange import aset_location_aside, set_location_aside
 from .key import ExtraHeaders, Key
 from .watch import AsyncWatchedBackend, AsyncWatchedStream, WatchedBackend
 
@@ -81,10 +82,18 @@ class ClientMaker:
         return client
 
     def _made(self, kind: type[_C]) -> _C:
+        aside = set_location_aside if kind is httpx.Client else aset_location_aside
         try:
-            return kind(**self._options())
+            return kind(**self._options(), event_hooks={"response": [aside]})
         except ImportError as error:
             raise MissingExtraError("a SOCKS proxy needs socksio: pip install 'httpx[socks]'") from error
+        except OSError as error:
+            raise ServiceUnavailableError(
+                f"SSL_CERT_FILE or SSL_CERT_DIR names no certificates ({error}): mend it, or pass verify=PATH"
+            ) from error
+        except (ValueError, httpx.InvalidURL):
+            names = "HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"  # not their values, which may hold a password
+        raise ServiceUnavailableError(f"one of {names} is no URL that can be used: mend or unset it")
 
     def _options(self) -> dict[str, Any]:
         """Arguments of a client. Connections are bounded by the scorer's places, not by httpx's queue."""
@@ -93,7 +102,7 @@ class ClientMaker:
         return {
             "auth": _Credentials(settings.key, settings.headers),
             "headers": _HEADERS,
-            "cookies": CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            "cookies": _NoCookies(),
             "verify": False if own else self._ssl_context(),
             "transport": own,
             "limits": httpx.Limits(
@@ -122,6 +131,13 @@ class ClientMaker:
                 tls = self._settings.tls
                 self._context = httpx.create_ssl_context(verify=verify) if tls else _TRUSTS_NOBODY
             return self._context
+
+
+class _NoCookies(CookieJar):
+    """Reads none, so keeps none."""
+
+    def extract_cookies(self, response: object, request: object) -> None:
+        pass
 
 
 class _Credentials(httpx.Auth):

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+from nvrerank.scorer import Scale
 
 Truncate = Literal["NONE", "END"]
 
@@ -46,13 +48,15 @@ class Failure:
 
     Attributes:
         kind: "broken": refused, reset, cut short, or too slow for the transport; "late": the
-            deadline passed; "tls": no trust; "garbled": too big or not decodable; "invalid": what
-            was to be sent is no valid HTTP.
+            deadline passed; "tls": no trust; "garbled": too big or not readable; "cut": whole by its
+            framing, but JSON that stops half way; "invalid": what was to be sent is no valid HTTP.
         words: What the transport said.
+        cause: What was raised, if nobody foresaw it; it holds nothing of the exchange.
     """
 
-    kind: Literal["broken", "late", "tls", "garbled", "invalid"]
+    kind: Literal["broken", "late", "tls", "garbled", "cut", "invalid"]
     words: str = field(repr=False)  # it may quote the server, who may quote the key
+    cause: Exception | None = field(default=None, repr=False)
 
 
 Outcome = Reply | Failure
@@ -67,17 +71,19 @@ class Usage:
         requests: Requests that were answered with scores.
         prompt_tokens: None where the server does not tell.
         total_tokens: None where the server does not tell.
+        search_units: What Cohere bills; None where the server does not tell.
     """
 
     passages: int = 0
     requests: int = 0
     prompt_tokens: int | None = None
     total_tokens: int | None = None
+    search_units: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """A reply, read: one finite logit a passage, in input order."""
+    """A reply, read: one finite score a passage, in input order."""
 
     logits: list[float]
     usage: Usage
@@ -95,7 +101,9 @@ class ApiProtocol:
         health: Likewise, the path that tells whether the server is ready.
         batch: Passages a request when the caller does not say.
         needs_model: Whether a request names its model.
-        body: (model, query, passages, truncate) -> the request's body.
+        scale: What its scores are if raw ones are asked for; None: that depends on the server.
+        optional: Members of the body that a server may refuse, and that are then left out.
+        body: (model, query, passages, truncate, whether raw scores are asked for) -> the request's body.
         read: (passages sent, reply's body) -> scores; raises BadResponseError.
         read_models: Models reply's body -> ids, the base model first; raises BadResponseError.
     """
@@ -107,6 +115,8 @@ class ApiProtocol:
     health: str
     batch: int
     needs_model: bool
-    body: Callable[[str | None, str, list[str], Truncate | None], bytes]
+    scale: Scale | None
+    optional: frozenset[str]
+    body: Callable[[str | None, str, list[str], Truncate | None, bool], dict[str, Any]]
     read: Callable[[int, bytes], Scores]
     read_models: Callable[[bytes], list[str]]

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from .messages import ApiProtocol, Scores, Truncate
-from .replies import dumps, in_input_order, member, model_ids, parsed, usage
+from .replies import in_input_order, member, model_ids, parsed, usage
 
 
-def body(model: str | None, query: str, passages: list[str], truncate: Truncate | None) -> bytes:
+def body(
+    model: str | None,
+    query: str,
+    passages: list[str],
+    truncate: Truncate | None,
+    raw: bool,  # noqa: ARG001, FBT001 (a NIM gives logits alone)
+) -> dict[str, object]:
     """The request; `top_n` is not sent: the server refuses it."""
     request: dict[str, object] = {
         "model": model,
@@ -15,7 +21,7 @@ def body(model: str | None, query: str, passages: list[str], truncate: Truncate 
     }
     if truncate is not None:
         request["truncate"] = truncate
-    return dumps(request)
+    return request
 
 
 def read(count: int, reply: bytes) -> Scores:
@@ -41,6 +47,8 @@ PROTOCOL = ApiProtocol(
     health="health/ready",
     batch=512,
     needs_model=True,
+    scale="logit",
+    optional=frozenset(),
     body=body,
     read=read,
     read_models=read_models,

@@ -16,7 +16,9 @@ _ITEM = 16  # bytes around one passage
 _WORST = 6  # bytes that one character may become
 
 
-def plan(query: str, passages: Sequence[str], at_most: int, *, strict: bool) -> list[list[int]]:
+def plan(
+    query: str, passages: Sequence[str], at_most: int, *, strict: bool, more: int = 0
+) -> list[list[int]]:
     """Cuts passages into requests, in order.
 
     Args:
@@ -24,13 +26,15 @@ def plan(query: str, passages: Sequence[str], at_most: int, *, strict: bool) -> 
         passages: What to score.
         at_most: Passages a request.
         strict: Whether the server refuses more than 4.5 MB; else a longer passage goes by itself.
+        more: Bytes of what else goes along with each.
 
     Raises:
         RequestRejectedError: Query or passage is too long for any request; `index` names the passage.
     """
-    if sum(map(len, passages)) * _WORST + len(query) * _WORST + len(passages) * _ITEM + _FRAME < MOST_BYTES:
+    frame = _FRAME + more
+    if sum(map(len, passages)) * _WORST + len(query) * _WORST + len(passages) * _ITEM + frame < MOST_BYTES:
         return batches.by_count(len(passages), at_most)
-    budget = MOST_BYTES - _FRAME - _size(query)
+    budget = MOST_BYTES - frame - _size(query)
     sizes = [_size(passage) + _ITEM for passage in passages]
     if strict and max(sizes) > budget:
         index = sizes.index(max(sizes)) if budget > 0 else None

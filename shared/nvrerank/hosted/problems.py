@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import pairwise
@@ -75,6 +75,15 @@ class Circumstances:
         """Somebody else's words, safe to show."""
         return clean(words, secrets=self._secrets(), texts=self.texts)
 
+    def shown(self, cause: BaseException | None) -> BaseException | None:
+        """A cause, if all of its words are safe to show."""
+        link = cause
+        while link is not None:
+            if self.clean(str(link)) != str(link):
+                return None
+            link = link.__cause__ or link.__context__
+        return cause
+
     def reason_of(self, reply: Reply) -> str | None:
         """Why the server refused, in its words, safe to show."""
         return reason_of(reply.body, secrets=self._secrets(), texts=self.texts)
@@ -91,15 +100,21 @@ class Circumstances:
 def problem(outcome: Outcome, about: Circumstances) -> NVRerankError:
     """The error for an outcome that is not an answer of status 200."""
     if isinstance(outcome, Failure):
-        return _of_failure(outcome, about)
+        error = _of_failure(outcome, about)
+        error.__cause__ = about.shown(outcome.cause)
+        return error
     return _with_facts(_of_reply(outcome, about), outcome, about)
 
 
-def bad_response(error: BadResponseError, reply: Reply, about: Circumstances) -> BadResponseError:
-    """An error of a protocol that could not read a reply, with what is known of the reply."""
-    error.reason = about.reason_of(reply)
-    _with_facts(error, reply, about)
-    return error
+def refuses(error: NVRerankError, optional: Iterable[str]) -> bool:
+    """Whether a server refused a request for one of these members of its body, which is to be left out."""
+    refused = error.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
+    return refused and any(re.search(rf"\b{name}\b", error.reason or "") for name in optional)
+
+
+def bad_response(problem: str, reply: Reply, about: Circumstances) -> NVRerankError:
+    """The error for a reply that a protocol could not read, with what is known of the reply."""
+    return _with_facts(BadResponseError(problem, reason=about.reason_of(reply)), reply, about)
 
 
 def _with_facts(error: NVRerankError, reply: Reply, about: Circumstances) -> NVRerankError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Sequence
 
 from nvrerank.errors import BadResponseError
@@ -14,6 +15,13 @@ from nvrerank.errors import BadResponseError
 from .messages import Usage
 
 REPORT = "report it to whoever runs the server"
+
+_BEGUN = re.compile(r"t(ru?)?|f(a(ls?)?)?|n(ul?)?|-|\.?([eE][+-]?)?")  # a token that may go on, or nothing
+_BEGUN_ESCAPE = re.compile(r"u?[0-9a-fA-F]{0,4}")
+
+
+class CutReplyError(BadResponseError):
+    """The reply is the beginning of JSON, so another try may bring all of it."""
 
 
 def dumps(body: object) -> bytes:
@@ -24,18 +32,22 @@ def dumps(body: object) -> bytes:
 def parsed(body: bytes) -> object:
     """JSON as the standard has it: no duplicate keys, no NaN, no depth that runs out of stack.
 
+    A byte order mark before it is left out (RFC 8259 lets a reader do so); it must be UTF-8.
+
     Raises:
+        CutReplyError: It is the beginning of JSON.
         BadResponseError: It is something else.
     """
+    kind = BadResponseError
     try:
-        return json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_constant)
+        return json.loads(body.decode("utf-8-sig"), object_pairs_hook=_object, parse_constant=_constant)
     except RecursionError:
         problem = "is nested too deeply"
     except _RefusedJSONError as error:
         problem = str(error)
-    except ValueError:
-        problem = "is not JSON"
-    raise BadResponseError(f"the reply {problem}: {REPORT}")
+    except ValueError as error:
+        problem, kind = ("stops half way", CutReplyError) if _is_cut(error) else ("is not JSON", kind)
+    raise kind(f"the reply {problem}: {REPORT}")
 
 
 def member(reply: object, key: str) -> object:
@@ -76,11 +88,18 @@ def in_input_order(items: object, count: int, *, score: str) -> list[float]:
 
 
 def usage(reply: object, passages: int) -> Usage:
-    """The tokens that the server counted, where it tells them as numbers."""
-    tokens = reply.get("usage") if isinstance(reply, dict) else None
-    if not isinstance(tokens, dict):
-        tokens = {}
-    return Usage(passages, 1, _count(tokens.get("prompt_tokens")), _count(tokens.get("total_tokens")))
+    """What the server counted, where it tells it as numbers: in `usage`, or in Cohere's `meta`."""
+    told, meta = _inner(reply, "usage"), _inner(reply, "meta")
+    tokens = _inner(meta, "tokens")
+    prompt, output = _count(tokens.get("input_tokens")), _count(tokens.get("output_tokens"))
+    total = None if prompt is None else prompt + (output or 0)
+    return Usage(
+        passages,
+        requests=1,
+        prompt_tokens=_count(told.get("prompt_tokens", prompt)),
+        total_tokens=_count(told.get("total_tokens", total)),
+        search_units=_count(_inner(meta, "billed_units").get("search_units")),
+    )
 
 
 def model_ids(reply: object) -> list[str]:
@@ -90,12 +109,26 @@ def model_ids(reply: object) -> list[str]:
         BadResponseError: It is not such a list.
     """
     data = member(reply, "data")
-    if not isinstance(data, list) or not all(
-        isinstance(one, dict) and isinstance(one.get("id"), str) for one in data
-    ):
+    if not (isinstance(data, list) and all(isinstance(one, dict) and is_name(one.get("id")) for one in data)):
         raise BadResponseError(f"the list of models is malformed: {REPORT}")
     data.sort(key=lambda one: one.get("root") not in (None, one["id"]))
     return [one["id"] for one in data]
+
+
+def is_name(value: object) -> bool:
+    """Whether a request could name a model so."""
+    return isinstance(value, str) and value.isprintable() and value != ""
+
+
+def _is_cut(error: ValueError) -> bool:
+    """Whether it is the beginning of JSON; nothing at all is none."""
+    if isinstance(error, UnicodeDecodeError):
+        return error.end == len(error.object) and error.reason == "unexpected end of data"
+    if not isinstance(error, json.JSONDecodeError) or not error.doc.strip():
+        return False
+    begun = _BEGUN_ESCAPE if error.msg.startswith("Invalid \\u") else _BEGUN
+    rest = error.doc[error.pos :].strip()
+    return error.msg.startswith("Unterminated string") or bool(begun.fullmatch(rest))
 
 
 class _RefusedJSONError(ValueError):
@@ -133,6 +166,11 @@ def _number(item: object, key: str, place: int) -> float:
     if not math.isfinite(number):
         raise BadResponseError(f"score {place} of the reply is not finite: {REPORT}")
     return number
+
+
+def _inner(reply: object, key: str) -> dict[str, object]:
+    inner = reply.get(key) if isinstance(reply, dict) else None
+    return inner if isinstance(inner, dict) else {}
 
 
 def _count(value: object) -> int | None:

@@ -31,12 +31,14 @@ class Turn:
         pause: Seconds to wait before.
         tries: How many times the request was sent after this turn.
         polls: How often its answer was asked for after this turn.
+        cut: Whether an answer before this turn was JSON that stopped half way.
     """
 
     request: Request
     pause: float = 0.0
     tries: int = 1
     polls: int = 0
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +66,11 @@ class Policy:
             now: Seconds since the epoch.
         """
         following = self._poll(turn, outcome, now)
-        if following is None and turn.tries <= self.max_retries and may_try_again(outcome):
+        if following is None and turn.tries <= self.max_retries and may_try_again(outcome, turn):
             pause = retry_after(outcome, now)
             if pause is None:
                 pause = backoff(turn.tries, chance)
-            following = Turn(turn.request, pause, turn.tries + 1, turn.polls)
+            following = Turn(turn.request, pause, turn.tries + 1, turn.polls, turn.cut or _is_cut(outcome))
         return following if following and following.pause < remaining else None
 
     def _poll(self, turn: Turn, outcome: Outcome, now: float) -> Turn | None:
@@ -80,14 +82,18 @@ class Policy:
             return None
         asked = retry_after(outcome, now) or 0.0
         pause = max(asked, min(_LONGEST_POLL, _FIRST_POLL * 2**turn.polls))
-        return Turn(Request(url), pause, turn.tries, turn.polls + 1)
+        return Turn(Request(url), pause, turn.tries, turn.polls + 1, turn.cut)
 
 
-def may_try_again(outcome: Outcome) -> bool:
-    """Whether the same request may fare better."""
+def may_try_again(outcome: Outcome, turn: Turn) -> bool:
+    """Whether the same request may fare better; JSON that stops half way a second time will again."""
     if isinstance(outcome, Reply):
         return outcome.status in AGAIN
-    return outcome.kind == "broken"
+    return outcome.kind == "broken" or (outcome.kind == "cut" and not turn.cut)
+
+
+def _is_cut(outcome: Outcome) -> bool:
+    return not isinstance(outcome, Reply) and outcome.kind == "cut"
 
 
 def backoff(tries: int, chance: float) -> float:

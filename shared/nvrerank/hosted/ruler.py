@@ -11,9 +11,9 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from nvrerank.errors import RequestRejectedError
 from nvrerank.models import NVIDIA_PROMPT, RerankModel, find
-from nvrerank.rulers import EstimatedRuler, Ruler
+from nvrerank.per_process import PerProcess
+from nvrerank.rulers import EstimatedRuler, Ruler, beginning, passage_share
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -26,20 +26,12 @@ def find_ruler(name: str | None, query: str) -> Ruler:
         name: The model's; None: not known.
         query: Goes along with each passage.
 
-    Raises:
-        RequestRejectedError: The query alone leaves no room for a passage.
     """
     known = find(name) if name else None
     if known is None:
         return EstimatedRuler(query=query)
     file = _cached_tokenizer(known)
-    ruler = TokenizerRuler(file, known, query) if file else EstimatedRuler(known.context, query)
-    if ruler.room is not None and ruler.room < 1:
-        raise RequestRejectedError(
-            f"the query leaves no room for a passage in the {known.context} tokens that {known.id} reads: "
-            "shorten it"
-        )
-    return ruler
+    return TokenizerRuler(file, known, query) if file else EstimatedRuler(known.context, query)
 
 
 class TokenizerRuler(Ruler):
@@ -55,8 +47,10 @@ class TokenizerRuler(Ruler):
         self._tokenizer, self._turn = _opened(file)
         self.exact = model.prompt is not None
         self._prompt = model.prompt or NVIDIA_PROMPT
-        self._query = query
-        self._frame = len(self._encoded(self._prompt.format(query=query, passage="")))
+        most = model.context - passage_share(model.context)
+        self.query = beginning(query, most, self._framed, self.ends)
+        self._query = query if self.query is None else self.query
+        self._frame = self._framed(self._query)
         self.room = model.context - self._frame
 
     def counts(self, texts: Sequence[str]) -> list[int]:
@@ -69,8 +63,11 @@ class TokenizerRuler(Ruler):
         offsets = self._encoded(text, bare=True).offsets
         return list(accumulate((end for _, end in offsets), max))
 
+    def _framed(self, query: str) -> int:
+        return len(self._encoded(self._prompt.format(query=query, passage="")))
+
     def _encoded(self, text: str, *, bare: bool = False) -> Encoding:
-        with self._turn:
+        with self._turn.get():
             return self._tokenizer.encode(text, add_special_tokens=not bare)
 
 
@@ -93,11 +90,11 @@ def _cached_tokenizer(model: RerankModel) -> str | None:
 
 
 @lru_cache(maxsize=4)
-def _opened(file: str) -> tuple[Tokenizer, threading.Lock]:
+def _opened(file: str) -> tuple[Tokenizer, PerProcess[threading.Lock]]:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(file)
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True
-    return tokenizer, threading.Lock()
+    return tokenizer, PerProcess(threading.Lock)

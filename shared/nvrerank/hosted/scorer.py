@@ -6,6 +6,7 @@ import asyncio
 import os
 import ssl
 import time
+import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -14,17 +15,20 @@ from pathlib import Path
 from types import EllipsisType
 from typing import Any, Self
 
-from nvrerank.errors import MissingKeyError
+from nvrerank.errors import MissingKeyError, RequestRejectedError, ScorerClosedError
+from nvrerank.per_process import PerProcess
 from nvrerank.rulers import Ruler
-from nvrerank.scorer import Scored, Scorer
+from nvrerank.scorer import Scale, Scored, Scorer
 from nvrerank.texts import clean_call, clean_query
+from nvrerank.truncation import Notices
 from nvrerank.windows import Cutting, LongPassages, WindowPlan
 
 from .call import Batch, Call
-from .forks import PerProcess
 from .key import ExtraHeaders, Key
 from .messages import Request, Scores, Truncate, Usage
 from .plan import plan
+from .problems import refuses
+from .replies import dumps
 from .ruler import find_ruler
 from .sender import Question, Sender
 from .served import Served
@@ -48,8 +52,8 @@ class HostedScorer(Scorer):
         base_url: A server's root, its /v1, a proxy's prefix, or a full endpoint. None: NVIDIA_BASE_URL,
             else NVIDIA's hosted API.
         api_key: A str or a SecretStr. None: NVIDIA_API_KEY, which is sent to NVIDIA's own hosts only.
-        protocol: "nim", "cohere" (vLLM, Jina) or "tei". None: "cohere" for a URL that ends in /rerank,
-            else "nim".
+        protocol: "nim", "cohere" (vLLM, Jina, infinity) or "tei". None: "cohere" for a URL that ends in
+            /rerank, else "nim".
         timeout: Seconds a call may take, all in all: queueing, tries, pauses, polling.
         max_retries: Tries after the first.
         max_concurrency: Requests under way at once, over all calls.
@@ -58,7 +62,15 @@ class HostedScorer(Scorer):
             "windows" scores it in parts as `nvrerank.Windowed` does (a model of `nvrerank.MODELS` only),
             "error" lets the server refuse it. None: as `truncate` says; if that says nothing, "truncate".
         truncate: The same in the server's words: "END" cuts, "NONE" refuses; None says nothing and leaves it
-            to the server. Left out: as `long_passages` says. Not known to "cohere".
+            to the server. Left out: as `long_passages` says. With "cohere", "END" asks vLLM to cut, other
+            servers cut or refuse as they always do, and "NONE" can't be had.
+        scale: What the server's scores are, and which are asked for: "logit" for raw ones, "probability" for
+            those in 0..1, which `score_mode="sigmoid"` leaves as they are. None: "logit" for "nim" and "tei".
+            With "cohere" raw ones are asked for in every way that its servers know, and the replies tell what
+            came: the first call decides, and a number outside 0..1 at any time proves logits from then on. A
+            server whose first logits are all within 0..1 is mistaken until then: say what you know.
+        extra_body: More members of every request's body, such as {"instruction": "..."}; they win over those
+            that ask for raw scores or for truncation. No place for secrets: they are part of the repr.
         verify: True: SSL_CERT_FILE, SSL_CERT_DIR or certifi; a file or folder of certificates; an
             SSLContext; False trusts anybody.
         headers: More headers for every request.
@@ -84,6 +96,8 @@ class HostedScorer(Scorer):
         max_batch_size: int | None = None,
         long_passages: LongPassages | None = None,
         truncate: Truncate | EllipsisType | None = ...,
+        scale: Scale | None = None,
+        extra_body: Mapping[str, object] | None = None,
         verify: bool | str | Path | ssl.SSLContext = True,
         headers: Mapping[str, str] | None = None,
         transport: object | None = None,
@@ -101,13 +115,19 @@ class HostedScorer(Scorer):
             "max_batch_size": max_batch_size,
             "long_passages": long_passages,
             "truncate": truncate,
+            "scale": scale,
+            "extra_body": extra_body,
             "verify": verify,
             "transport": transport,
             "send_key_over_http": send_key_over_http,
         }
         self._settings = settings = checked_settings(key=key, headers=extra, **self._arguments)
+        self._arguments["extra_body"] = settings.extra_body
+        self._scale = settings.scale
+        self._optional = settings.address.protocol.optional
         self._served = Served(settings)
         self._usage: deque[Usage] = deque(maxlen=_CALLS_REMEMBERED)
+        self._notices = Notices()
         self._closed = False
         self._senders = PerProcess(partial(Sender, settings))
         weakref.finalize(self, _close, self._senders)
@@ -116,6 +136,11 @@ class HostedScorer(Scorer):
     def name(self) -> str:
         """The model's name; "HostedScorer" until a server has been asked for its model."""
         return self._served.model or type(self).__name__
+
+    @property
+    def scale(self) -> Scale:
+        """As told by `scale=`, or learnt from the replies; until the first one "probability"."""
+        return self._scale or "probability"
 
     @property
     def usage(self) -> tuple[Usage, ...]:
@@ -146,7 +171,7 @@ class HostedScorer(Scorer):
         began = time.monotonic()
         windows = self._windows(query, texts)
         with windows.naming_passages():
-            return windows.pooled(self._scored(self._score(query, windows.texts, began)))
+            return self._pooled(windows, self._score(windows.query or query, windows.texts, began))
 
     async def ascore_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
         """As `score_detailed`, in tasks; windows are planned in a thread."""
@@ -156,7 +181,7 @@ class HostedScorer(Scorer):
         began = time.monotonic()
         windows = await asyncio.to_thread(self._windows, query, texts)
         with windows.naming_passages():
-            return windows.pooled(self._scored(await self._ascore(query, windows.texts, began)))
+            return self._pooled(windows, await self._ascore(windows.query or query, windows.texts, began))
 
     def ruler(self, query: str) -> Ruler:
         """What counts passages beside this query, exactly if the model's tokenizer is on this machine."""
@@ -233,13 +258,15 @@ class HostedScorer(Scorer):
         settings, address = self._settings, self._settings.address
         where = f"{self._served.model!r}, url={address.endpoint!r}, protocol={address.protocol.name!r}"
         long = f"long_passages={settings.long_passages!r}, truncate={settings.truncate!r}"
-        return f"{type(self).__name__}({where}, {long})"
+        told = {name: self._arguments[name] for name in ("scale", "extra_body") if self._arguments[name]}
+        more = "".join(f", {name}={value!r}" for name, value in told.items())
+        return f"{type(self).__name__}({where}, {long}{more})"
 
     @property
     def _sender(self) -> Sender:
         """This process's connections; a forked child never touches its parent's."""
         if self._closed:
-            raise RuntimeError(f"this {type(self).__name__} is closed: make a new one")
+            raise ScorerClosedError(f"this {type(self).__name__} is closed: make a new one")
         if self._settings.key.lost:
             raise MissingKeyError(
                 f"this {type(self).__name__} was unpickled, and a pickle holds no key and no secret header: "
@@ -252,7 +279,7 @@ class HostedScorer(Scorer):
             return []
         sender, call, width = self._opened(query, texts, began)
         model = self._served.find(call, sender)
-        in_threads(call, lambda batch: sender.ask(call, self._question(call, model, batch)), width)
+        in_threads(call, lambda batch: self._ask(sender, call, model, batch), width)
         return self._finish(call)
 
     async def _ascore(self, query: str, texts: Sequence[str], began: float | None = None) -> list[float]:
@@ -260,36 +287,83 @@ class HostedScorer(Scorer):
             return []
         sender, call, width = self._opened(query, texts, began)
         model = await self._served.afind(call, sender)
-        await in_tasks(call, lambda batch: sender.aask(call, self._question(call, model, batch)), width)
+        await in_tasks(call, lambda batch: self._aask(sender, call, model, batch), width)
         return self._finish(call)
+
+    def _ask(self, sender: Sender, call: Call, model: str | None, batch: Batch) -> Scores:
+        """A batch's scores; a server that refuses what is optional is asked without it, from then on."""
+        optional = self._optional
+        try:
+            return sender.ask(call, self._question(call, model, batch, optional))
+        except RequestRejectedError as error:
+            if not refuses(error, optional):
+                raise
+            self._optional = frozenset()
+        return sender.ask(call, self._question(call, model, batch, frozenset()))
+
+    async def _aask(self, sender: Sender, call: Call, model: str | None, batch: Batch) -> Scores:
+        """As `_ask`, in a task."""
+        optional = self._optional
+        try:
+            return await sender.aask(call, self._question(call, model, batch, optional))
+        except RequestRejectedError as error:
+            if not refuses(error, optional):
+                raise
+            self._optional = frozenset()
+        return await sender.aask(call, self._question(call, model, batch, frozenset()))
 
     def _windows(self, query: str, texts: Sequence[str]) -> WindowPlan:
         return Cutting().plan(self.ruler(query), texts)
 
+    def _pooled(self, windows: WindowPlan, logits: Sequence[float]) -> list[Scored]:
+        if windows.query is not None:
+            self._notices.query()
+        return windows.pooled(self._scored(logits))
+
     def _scored(self, logits: Sequence[float]) -> list[Scored]:
-        refused = self._settings.truncate == "NONE" and self._settings.address.protocol.name != "cohere"
+        refused = self._settings.truncate == "NONE"
         return [Scored(logit, truncated=False if refused else None) for logit in logits]
 
     def _opened(self, query: str, texts: Sequence[str], began: float | None) -> tuple[Sender, Call, int]:
         """What sends, a call, and how many of its requests may be under way at once."""
         settings, sender = self._settings, self._sender
-        batches = plan(query, texts, settings.batch, strict=settings.address.nvidia)
+        more = len(dumps(settings.extra_body))
+        batches = plan(query, texts, settings.batch, strict=settings.address.nvidia, more=more)
         return (
             sender,
             Call(settings.timeout, query, texts, batches, began),
             min(len(batches), settings.max_concurrency),
         )
 
-    def _question(self, call: Call, model: str | None, batch: Batch) -> Question[Scores]:
+    def _question(
+        self, call: Call, model: str | None, batch: Batch, optional: frozenset[str]
+    ) -> Question[Scores]:
         settings, protocol = self._settings, self._settings.address.protocol
-        body = protocol.body(model, call.query, batch.passages, settings.truncate)
+        body = protocol.body(model, call.query, batch.passages, settings.truncate, settings.raw)
+        refused = protocol.optional - optional
+        body = {name: value for name, value in body.items() if name not in refused} | settings.extra_body
         read = partial(protocol.read, len(batch.passages))
-        return Question(Request(settings.address.endpoint, body), read, model, batch)
+        return Question(Request(settings.address.endpoint, dumps(body)), read, model, batch)
 
     def _finish(self, call: Call) -> list[float]:
         scores = call.scores()
         self._usage.append(call.usage())  # needs no lock, which a fork might find taken
+        if self._settings.scale is None:
+            self._learn_scale(scores)
         return scores
+
+    def _learn_scale(self, scores: Sequence[float]) -> None:
+        """A number outside 0..1 is proof, the first call's lying within it a hint."""
+        if all(0 <= score <= 1 for score in scores):
+            self._scale = self._scale or "probability"
+            return
+        mistaken, self._scale = self._scale == "probability", "logit"
+        if mistaken:
+            warnings.warn(
+                f"{self.name} gives logits, but its scores before were all within 0..1 and were taken for "
+                "probabilities: say scale='logit'",
+                stacklevel=6,
+            )
 
 
 def _restored(

@@ -28,7 +28,7 @@ def reason_of(body: bytes, *, secrets: Sequence[str], texts: Sequence[str]) -> s
     Returns:
         At most 500 characters, control characters escaped; None: the reply says nothing.
     """
-    text = body[: 4 * _READ].decode("utf-8", "replace")
+    text = body[: 4 * _READ].decode("utf-8-sig", "replace")
     try:
         said, most = _from_json(json.loads(text)), MOST
     except (ValueError, RecursionError):

@@ -16,9 +16,10 @@ from .call import Batch, Call
 from .clients import Clients
 from .exchange import LATE
 from .making import ClientSettings
-from .messages import Outcome, Reply, Request
+from .messages import Failure, Outcome, Reply, Request
 from .places import Budget, Places
 from .problems import Circumstances, bad_response, problem
+from .replies import CutReplyError
 from .retry import Policy, Turn
 from .settings import Settings
 from .watch import Watch
@@ -128,15 +129,19 @@ class Sender:
         _note(question, turn, outcome)
         self.clients.refuse_if_closed()
         about = self._about(call, question, turn)
+        refused: NVRerankError | None = None
         if isinstance(outcome, Reply) and outcome.status == _OK:
-            self._budget.put_back()
-            return Answer(_read(question, outcome, about))
+            read = _read(question, outcome)
+            if isinstance(read, Answer):
+                self._budget.put_back()
+                return read
+            refused, outcome = bad_response(read.words, outcome, about), read
         following = self._policy.next_turn(
             turn, outcome, remaining=call.remaining(), chance=_chance.random(), now=about.now
         )
         if following and (following.tries == turn.tries or self._budget.take()):
             return following
-        raise problem(outcome, replace(about, held_back=following is not None))
+        raise refused or problem(outcome, replace(about, held_back=following is not None))
 
     def _about(self, call: Call, question: Question[T], turn: Turn) -> Circumstances:
         settings, batch = self._settings, question.batch
@@ -156,12 +161,14 @@ class Sender:
         )
 
 
-def _read(question: Question[T], reply: Reply, about: Circumstances) -> T:
+def _read(question: Question[T], reply: Reply) -> Answer[T] | Failure:
+    """What was wanted, or what is wrong with the reply; the reader's frames hold what the server wrote."""
     try:
-        return question.read(reply.body)
+        return Answer(question.read(reply.body))
+    except CutReplyError as error:
+        return Failure("cut", str(error))
     except BadResponseError as error:
-        refused = error.with_traceback(None)  # the reader's frames hold what the server wrote
-    raise bad_response(refused, reply, about)
+        return Failure("garbled", str(error))
 
 
 def _note(question: Question[T], turn: Turn, outcome: Outcome) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import EllipsisType
-from typing import get_args
+from typing import Any, get_args
 
 from nvrerank import models
 from nvrerank.errors import MissingKeyError
+from nvrerank.scorer import Scale
 from nvrerank.windows import LongPassages, settled
 
 from .address import Address, find_address, hosted_id, key_goes
@@ -19,6 +22,16 @@ from .messages import Truncate
 _MOST_PASSAGES = 512
 _LONGEST_NAME = 128
 _LONGEST_TIMEOUT = 1_000_000  # what every clock can count
+_RESERVED = {
+    "model": "it is model=",
+    "query": "it is what is asked",
+    **dict.fromkeys(("passages", "documents", "texts"), "they are what is scored"),
+    **dict.fromkeys(("top_n", "top_k"), "rerank's top_n cuts, after all were scored"),
+}
+_RESERVED_TOO = {
+    "nim": {"truncate": "it is truncate="},
+    "tei": {"truncate": "it is truncate=", "raw_scores": "it is scale="},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +50,9 @@ class Settings:
         batch: Passages a request.
         long_passages: What becomes of a passage that is too long.
         truncate: What the server does with what is still too long; None: as it likes.
+        scale: What the scores are; None: the replies tell.
+        raw: Whether raw scores are asked for.
+        extra_body: More members of every request's body.
         verify: What TLS trusts.
         transport: The caller's own httpx transport.
     """
@@ -52,6 +68,9 @@ class Settings:
     batch: int
     long_passages: LongPassages
     truncate: Truncate | None
+    scale: Scale | None
+    raw: bool
+    extra_body: dict[str, Any]
     verify: bool | ssl.SSLContext
     transport: object | None
 
@@ -69,6 +88,8 @@ def checked_settings(
     max_batch_size: int | None,
     long_passages: LongPassages | None,
     truncate: Truncate | EllipsisType | None,
+    scale: Scale | None,
+    extra_body: Mapping[str, object] | None,
     verify: bool | str | Path | ssl.SSLContext,
     transport: object | None,
     send_key_over_http: bool,
@@ -96,6 +117,9 @@ def checked_settings(
         batch=_batch(max_batch_size, address, model),
         long_passages=long,
         truncate=("NONE" if long == "error" else "END") if isinstance(truncate, EllipsisType) else truncate,
+        scale=_checked_scale(scale, address) or address.protocol.scale,
+        raw=scale != "probability",
+        extra_body=_checked_extra(extra_body, address),
         verify=_checked_verify(verify),
         transport=_checked_transport(transport),
     )
@@ -176,14 +200,44 @@ def _checked_long(
         raise ValueError(f"truncate=None leaves it to the server: leave it or {long_passages=} out")
     else:
         long = settled(long_passages, truncate)
-    if long_passages == "error" and address.protocol.name == "cohere":
-        raise ValueError("Cohere's protocol can't ask a server to refuse: long_passages='windows' reads all")
+    if long == "error" and address.protocol.name == "cohere":
+        raise ValueError(
+            "Cohere's protocol can't ask a server to refuse: long_passages='windows' reads all, "
+            "truncate=None leaves it to the server"
+        )
     if long == "windows" and not (model and models.find(model)):
         raise ValueError(
             "long_passages='windows' needs a model of nvrerank.MODELS, since it must know how many tokens it "
             "reads: name it, or tell by Windowed(HostedScorer(...), size=...)"
         )
     return long
+
+
+def _checked_scale(scale: Scale | None, address: Address) -> Scale | None:
+    if scale is not None and scale not in get_args(Scale):
+        raise ValueError(f"scale must be 'logit', 'probability' or None, not {scale!r}")
+    if scale == "probability" and address.protocol.name == "nim":
+        raise ValueError(
+            "a NIM's scores are logits: leave scale out; score_mode='sigmoid' makes probabilities"
+        )
+    return scale
+
+
+def _checked_extra(extra_body: object, address: Address) -> dict[str, Any]:
+    """A copy, as JSON has it."""
+    if extra_body is None:
+        return {}
+    if not isinstance(extra_body, Mapping) or not all(isinstance(name, str) for name in extra_body):
+        raise TypeError("extra_body must be a mapping of str to what JSON can hold")
+    for name, instead in (_RESERVED | _RESERVED_TOO.get(address.protocol.name, {})).items():
+        if name in extra_body:
+            raise ValueError(f"extra_body can't set {name!r}: {instead}")
+    try:
+        text = json.dumps(dict(extra_body), ensure_ascii=False, allow_nan=False)
+        copy: dict[str, Any] = json.loads(text.encode())
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"extra_body holds what JSON can't: {error}") from None
+    return copy
 
 
 def _checked_verify(verify: bool | str | Path | ssl.SSLContext) -> bool | ssl.SSLContext:  # noqa: FBT001

@@ -1,18 +1,20 @@
 """Who computes the batches: one torch thread each in parallel, or torch's own team one after another.
 
 A team's threads meet after every operation: with one core busy elsewhere all of them wait for it. Workers of
-one thread each share only a queue, so a slow core takes fewer batches.
+one thread each share only a queue, so a slow core takes fewer batches. A forked process has workers alone:
+torch's team does not survive a fork, and whoever waits for its threads waits for ever.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 import torch
+
+from nvrerank.per_process import PerProcess, is_forked
 
 Result = TypeVar("Result")
 
@@ -34,13 +36,13 @@ class Team:
     size = 1
 
     def __init__(self) -> None:
-        self._turn = threading.Lock()
+        self._turn = PerProcess(threading.Lock)
 
     def submit(self, work: Callable[[], Result]) -> Future[Result]:
         """Does it before it returns."""
         done: Future[Result] = Future()
         try:
-            with self._turn:
+            with self._turn.get():
                 done.set_result(work())
         except Exception as error:  # noqa: BLE001  # a future carries what its work raised
             done.set_exception(error)
@@ -65,8 +67,23 @@ class Crew:
         return self._pool.submit(work)
 
 
-_making = threading.Lock()
-_crew: Crew | None = None
+class _Workers:
+    """One process's crew; a forked process's is made before torch is told to use one thread."""
+
+    def __init__(self) -> None:
+        self._making = threading.Lock()
+        self._inherited = torch.get_num_threads() if is_forked() else None
+        self._crew: Crew | None = None
+
+    def crew(self) -> Crew:
+        size = self._inherited or torch.get_num_threads()
+        with self._making:
+            if self._crew is None or self._crew.size != size:
+                self._crew = Crew(size)
+            return self._crew
+
+
+_workers = PerProcess(_Workers)  # the cores are the process's, not a scorer's
 
 
 def crew() -> Crew:
@@ -74,12 +91,14 @@ def crew() -> Crew:
 
     There are as many as torch may use threads (`torch.set_num_threads`, OMP_NUM_THREADS).
     """
-    global _crew  # noqa: PLW0603  # the cores are the process's, not a scorer's
-    size = torch.get_num_threads()
-    with _making:
-        if _crew is None or _crew.size != size:
-            _crew = Crew(size)
-        return _crew
+    return _workers.get().crew()
+
+
+def leave_team() -> None:
+    """In a forked process, has this thread and those to come compute by themselves."""
+    if is_forked():
+        _workers.get()
+        torch.set_num_threads(1)
 
 
 def _compute_alone(others: int) -> None:
@@ -90,16 +109,8 @@ def _compute_alone(others: int) -> None:
     """
     torch.get_num_threads()
     torch.set_num_threads(1)
+    if is_forked():
+        return
     restore = threading.Thread(target=torch.set_num_threads, args=(others,))
     restore.start()
     restore.join()
-
-
-def _forget() -> None:
-    """A forked child has none of its parent's threads, and a lock of theirs may be held for good."""
-    global _crew, _making
-    _crew, _making = None, threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)

@@ -9,6 +9,7 @@ from itertools import accumulate
 
 from nvrerank.errors import RequestRejectedError
 from nvrerank.scorer import Scored
+from nvrerank.truncation import Notices
 from nvrerank.windows import WindowPlan
 
 from .prompt import TokenPair
@@ -21,10 +22,12 @@ class Part:
     Attributes:
         pairs: What is scored.
         windows: Whose windows they are; None: each pair is a passage.
+        query_cut: Whether they hold the query's beginning alone.
     """
 
     pairs: list[TokenPair]
     windows: WindowPlan | None
+    query_cut: bool
 
     def naming_passages(self) -> AbstractContextManager[None]:
         """Within it an error about one of `pairs` becomes one about its passage."""
@@ -32,7 +35,10 @@ class Part:
 
     def scored(self, logits: Sequence[float], limit: int) -> list[Scored]:
         """The passages' scores from the pairs'."""
-        scored = [Scored(one, pair.whole > limit) for one, pair in zip(logits, self.pairs, strict=True)]
+        scored = [
+            Scored(one, pair.whole > limit, query_truncated=self.query_cut)
+            for one, pair in zip(logits, self.pairs, strict=True)
+        ]
         return scored if self.windows is None else self.windows.pooled(scored)
 
 
@@ -59,6 +65,14 @@ class Parts:
             part.scored(logits[start : start + len(part.pairs)], limit)
             for part, start in zip(self._parts, self._starts, strict=False)
         ]
+
+    def tell(self, notices: Notices, limit: int) -> None:
+        """Warns of what the model does not read, which takes `limit` tokens of a pair."""
+        notices.passages(
+            [pair.whole - limit for pair in self.pairs if pair.whole > limit], len(self.pairs), limit
+        )
+        if any(part.query_cut for part in self._parts):
+            notices.query()
 
     @contextmanager
     def naming_passages(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ own, and text that spells a special token stays text.
 from __future__ import annotations
 
 import re
+import sys
 from abc import ABC, abstractmethod
 from array import array
 from bisect import bisect_left
@@ -17,6 +18,8 @@ from typing import NamedTuple
 from tokenizers import Encoding, Tokenizer
 
 from nvrerank.errors import RequestRejectedError
+from nvrerank.per_process import is_forked
+from nvrerank.rulers import beginning, passage_share
 
 # What can run together with the colon before it, or not: white space, signs, digits, letters of many scripts.
 _PROBES = (
@@ -40,6 +43,8 @@ _PROBES = (
     "//",
 )
 
+
+_PROBE = "x"
 
 QUERY, PASSAGE = "\0query\0", "\0passage\0"
 """Where the texts belong in the pieces of a prompt."""
@@ -83,13 +88,28 @@ class PairEncoder(ABC):
             RequestRejectedError: The query alone leaves no room for a passage.
         """
 
+    def frame(self, query: str) -> int:
+        """Tokens of a pair beside those of its passage."""
+        [pair] = self.encode(query, [_PROBE], sys.maxsize)
+        return pair.whole - len(self.token_ends(_PROBE))
+
+    def beginning(self, query: str, max_length: int) -> str | None:
+        """What `encode` should be given of a query so that a passage keeps its share; None: all of it."""
+        most = max_length - passage_share(max_length)
+        return beginning(query, most, self.frame, self.token_ends)
+
     def token_ends(self, text: str) -> list[int]:
         """Where each token of a passage by itself ends, in characters, ascending."""
         [bare] = self._bare([text])
         return list(accumulate((end for _, end in bare.offsets), max))
 
     def _bare(self, texts: Sequence[str]) -> list[Encoding]:
-        return self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return self._encodings(texts, special=False)
+
+    def _encodings(self, texts: Sequence[str], *, special: bool) -> list[Encoding]:
+        if is_forked():  # the threads that a batch is shared out to are the parent's
+            return [self._tokenizer.encode(text, add_special_tokens=special) for text in texts]
+        return self._tokenizer.encode_batch(list(texts), add_special_tokens=special)
 
 
 class PromptEncoder(PairEncoder):
@@ -110,7 +130,7 @@ class PromptEncoder(PairEncoder):
 
     def _in_one(self, query: str, passages: Sequence[str]) -> Iterator[list[int]]:
         texts = [self._prompt.format(query=query, passage=passage) for passage in passages]
-        return (encoding.ids for encoding in self._tokenizer.encode_batch(texts))
+        return (encoding.ids for encoding in self._encodings(texts, special=True))
 
     def _in_two(self, query: str, passages: Sequence[str]) -> Iterator[list[int]]:
         """The query's part once: up to the prompt's last word, which a colon ends whatever follows it."""
@@ -239,7 +259,7 @@ def _room(frame: int, max_length: int) -> int:
     """Tokens that a passage may have beside the query and the template's own."""
     if frame >= max_length:
         raise RequestRejectedError(
-            f"the query takes {frame} of the {max_length} tokens the model reads and leaves no room for "
-            "a passage: shorten it"
+            f"the query takes {frame} of the {max_length} tokens that are read and leaves no room for a "
+            "passage: shorten it, or give a larger max_length"
         )
     return max_length - frame

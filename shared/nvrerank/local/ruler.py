@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from nvrerank.rulers import Ruler
 
+from .forking import gate
 from .prompt import PairEncoder
 
 _AT_ONCE = 256  # texts, whose token ids are held until they are counted
-_PROBE = "x"
 
 
 class LocalRuler(Ruler):
@@ -21,19 +21,18 @@ class LocalRuler(Ruler):
         query: The query.
         max_length: Tokens of query and passage together.
         turn: Held while the tokenizer is in use: it takes one caller at a time.
-
-    Raises:
-        RequestRejectedError: The query alone leaves no room for a passage.
     """
 
     exact = True
 
     def __init__(self, encoder: PairEncoder, query: str, max_length: int, turn: threading.Lock) -> None:
         self._encoder = encoder
-        self._query = query
         self._max_length = max_length
         self._turn = turn
-        self._frame = self._whole([_PROBE])[0] - len(self.ends(_PROBE))
+        with turn, gate:
+            self.query = encoder.beginning(query, max_length)
+            self._query = query if self.query is None else self.query
+            self._frame = encoder.frame(self._query)
         self.room = max_length - self._frame
 
     def counts(self, texts: Sequence[str]) -> list[int]:
@@ -45,9 +44,9 @@ class LocalRuler(Ruler):
 
     def ends(self, text: str) -> list[int]:
         """As promised by `Ruler`."""
-        with self._turn:
+        with self._turn, gate:
             return self._encoder.token_ends(text)
 
     def _whole(self, texts: Sequence[str]) -> list[int]:
-        with self._turn:
+        with self._turn, gate:
             return [pair.whole for pair in self._encoder.encode(self._query, texts, self._max_length)]

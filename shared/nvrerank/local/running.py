@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, wait
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from typing import NoReturn
 
 import torch
 from torch import Tensor
@@ -12,11 +15,15 @@ from tqdm.auto import tqdm
 
 from nvrerank.batches import by_token_budget, put_back, share_of_budget
 from nvrerank.errors import RequestRejectedError
+from nvrerank.per_process import PerProcess, is_forked
 
-from .crew import Crew, Hands, Team
+from .crew import Crew, Hands, Team, leave_team
+from .forking import gate
 from .prompt import TokenPair
 
 Forward = Callable[[Sequence[TokenPair]], Tensor]
+
+_drawing = PerProcess(threading.RLock)
 
 
 class BatchRunner:
@@ -49,9 +56,10 @@ class BatchRunner:
             CancelledError: `stopped` said so.
             RequestRejectedError: One pair alone does not fit into memory.
         """
+        leave_team()
         hands, plan = self._shared_out(pairs)
         call = _Call(hands, forward, pairs, plan)
-        with tqdm(total=len(pairs), unit="passage", disable=not self._progress) as bar:
+        with self._bar(len(pairs)) as bar:
             try:
                 while call.waiting or call.under_way:
                     if stopped():
@@ -61,10 +69,18 @@ class BatchRunner:
                         self._shrink(pairs, failed)
                         again = [position for batch in failed + call.waiting for position in batch]
                         call.waiting = self._plan(pairs, again)
-                    bar.update(call.finished - bar.n)
+                    if bar is not None:
+                        bar.update(call.finished - bar.n)
             finally:
                 call.end()
         return call.scores()
+
+    def _bar(self, count: int) -> AbstractContextManager[tqdm[NoReturn] | None]:
+        if not self._progress:  # even a bar that is not shown takes the lock of all bars
+            return nullcontext()
+        if is_forked():  # somebody in the parent may hold theirs
+            tqdm.set_lock(_drawing.get())
+        return tqdm(total=count, unit="passage")
 
     def _shared_out(self, pairs: Sequence[TokenPair]) -> tuple[Hands, list[list[int]]]:
         """Who computes, and what: the crew, where there is a batch for each of it."""
@@ -142,7 +158,7 @@ class _Call:
 
 def _attempt(forward: Forward, batch: Sequence[TokenPair]) -> Tensor | None:
     """The batch's logits; None: memory ran out."""
-    with torch.inference_mode():
+    with gate, torch.inference_mode():
         try:
             return forward(batch)
         except (RuntimeError, MemoryError) as error:

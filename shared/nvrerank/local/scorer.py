@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -14,21 +13,24 @@ from typing import Self
 import torch
 
 from nvrerank.errors import RequestRejectedError
-from nvrerank.scorer import Scored, Scorer, checked_scores
+from nvrerank.per_process import PerProcess
+from nvrerank.scorer import Scored, Scorer, checked_scores, scoring_errors
 from nvrerank.texts import clean_call, clean_query
+from nvrerank.truncation import Notices
 from nvrerank.windows import Cutting, LongPassages
 
 from .checkpoint import Checkpoint
 from .config import Config
-from .crew import crew
+from .crew import crew, leave_team
 from .families import LoadedModel, load_model
+from .forking import gate
 from .parts import Part, Parts, naming_job
 from .prompt import TokenPair, compact
 from .ruler import LocalRuler
 from .running import BatchRunner
 from .saved import Saved
 from .settings import Quantize, Settings, Truncate, tokens_that_fit
-from .source import find_source
+from .source import EMBEDDED, find_source
 
 _HIDDEN_SIZES = ("hidden_size", "dim", "d_model", "emb_dim", "n_embd")  # as architectures call it
 _USUAL_SIZE = 1024
@@ -42,7 +44,8 @@ class LocalScorer(Scorer):
     A folder's own settings decide (casing, lengths, prompts, chat templates, modules), its code is never run;
     what can't be computed as it was saved is refused. Scores are the logits before a saved Sigmoid.
     The model is loaded at the first use, or by `load`. One scorer serves any number of threads and
-    event loops; copies share its weights, a pickle holds none.
+    event loops; copies share its weights, a pickle holds none. A forked process may go on with it, on a CPU,
+    with one torch thread for each of its workers.
 
     Args:
         model: A folder with config.json, tokenizer.json and safetensors weights, or a name on the
@@ -54,7 +57,9 @@ class LocalScorer(Scorer):
         max_length: Tokens of query and passage together; None: the model's context.
         long_passages: What becomes of a passage that is too long. "truncate" cuts its end off, "windows"
             scores it in parts as `nvrerank.Windowed` does, "error" refuses it. None: as `truncate` says; if
-            that says nothing, "truncate".
+            that says nothing, "truncate" with one `nvrerank.TruncationWarning`. A passage keeps a quarter of
+            `max_length`: a query that leaves it less is cut to its beginning, with one such warning, or
+            refused by "error" if the pair does not fit.
         truncate: The same in the official classes' words: "END" is "truncate", "NONE" is "error".
         batch_tokens: Tokens computed at once; None: 512 on each core of a CPU (256 in int8), 16,384
             elsewhere. On a GPU with little free memory it is less; when memory runs out it is halved and
@@ -118,15 +123,21 @@ class LocalScorer(Scorer):
             progress=progress,
             crew=crew if self._settings.device.type == "cpu" else None,
         )
+        self._notices = Notices(passages=long_passages is None and truncate is None)
         self._model: LoadedModel | None = None
-        self._loading = threading.Lock()
-        self._tokenizing = threading.Lock()
-        self._pool: tuple[int, ThreadPoolExecutor] | None = None
+        self._loading = PerProcess(threading.Lock)
+        self._tokenizing = PerProcess(threading.Lock)
+        self._threads = PerProcess(_threads)
 
     @property
     def name(self) -> str:
         """The hub name or folder; "nvrerank-embedded" for the model that ships with the package."""
         return self._source.name
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the sigmoid of a score is of use: not of the model that ships with the package."""
+        return self._source.folder != EMBEDDED
 
     @property
     def folder(self) -> Path | None:
@@ -162,6 +173,7 @@ class LocalScorer(Scorer):
             ModelLoadError: The checkpoint can't be used.
             RequestRejectedError: A pair is too long (`long_passages="error"`), or one pair alone does not
                 fit into memory; `index` names the passage.
+            ScoringError: The model failed otherwise; `__cause__` is what it raised.
         """
         return [one.logit for one in self.score_detailed(query, passages)]
 
@@ -171,7 +183,7 @@ class LocalScorer(Scorer):
 
     def score_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
         """As `score`, with whether each passage was cut, and where its best window is if it has several."""
-        [scored] = self._score([(query, passages)], stopped=lambda: False)
+        [scored] = self._told(*self._score([(query, passages)], stopped=lambda: False))
         return scored
 
     async def ascore_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
@@ -179,9 +191,10 @@ class LocalScorer(Scorer):
         stop = threading.Event()
         work = partial(self._score, [(query, passages)], stopped=stop.is_set)
         try:
-            [scored] = await asyncio.get_running_loop().run_in_executor(self._executor(), work)
+            answer = await asyncio.get_running_loop().run_in_executor(self._threads.get(), work)
         finally:
             stop.set()
+        [scored] = self._told(*answer)
         return scored
 
     def score_many(self, jobs: Iterable[tuple[str, Sequence[str]]]) -> list[list[float]]:
@@ -204,35 +217,47 @@ class LocalScorer(Scorer):
 
         A note of the error says which job it is about.
         """
-        scored = self._score(list(jobs), stopped=lambda: False)
+        scored = self._told(*self._score(list(jobs), stopped=lambda: False))
         return [[one.logit for one in each] for each in scored]
 
     def ruler(self, query: str) -> LocalRuler:
         """What counts passages beside this query as the model reads them; asking loads the model."""
-        return LocalRuler(self._loaded().encoder, clean_query(query), self.max_length, self._tokenizing)
+        return LocalRuler(self._loaded().encoder, clean_query(query), self.max_length, self._tokenizing.get())
 
     def _score(
         self, jobs: Sequence[tuple[str, Sequence[str]]], *, stopped: Callable[[], bool]
-    ) -> list[list[Scored]]:
+    ) -> tuple[Parts, list[float]]:
+        """What was computed, and its logits; `_told` makes the answer of it."""
         asked = []
         for number, (query, passages) in enumerate(jobs):
             with naming_job(number, len(jobs)):
                 asked.append(clean_call(query, passages))
         if not any(texts for _, texts in asked):
-            return [[] for _ in asked]
+            return Parts([Part([], None, query_cut=False) for _ in asked]), []
+        forward = self._loaded().forward
         parts = Parts([self._part(number, asked, stopped) for number in range(len(asked))])
-        with parts.naming_passages():
-            logits = self._runner.run(self._loaded().forward, parts.pairs, stopped)
-        return parts.scored(checked_scores(logits, len(parts.pairs), source=self.name), self.max_length)
+        with parts.naming_passages(), scoring_errors(self.name):
+            logits = self._runner.run(forward, parts.pairs, stopped)
+        return parts, checked_scores(logits, len(parts.pairs), source=self.name)
+
+    def _told(self, parts: Parts, logits: list[float]) -> list[list[Scored]]:
+        """The passages' scores; warns of cuts, in the caller's thread so that a line of theirs is named."""
+        if not parts.pairs:
+            return parts.scored([], 0)
+        parts.tell(self._notices, self.max_length)
+        return parts.scored(logits, self.max_length)
 
     def _part(self, number: int, asked: Sequence[tuple[str, list[str]]], stopped: Callable[[], bool]) -> Part:
         """A job's token ids, with the plan of its windows where long passages are to have some."""
         query, texts = asked[number]
-        with naming_job(number, len(asked)):
-            if not texts or self._settings.long_passages != "windows":
-                return Part(self._encoded(query, texts, stopped), None)
-            plan = Cutting().plan(self.ruler(query), texts)
-            return Part(self._encoded(query, plan.texts, stopped), plan)
+        with naming_job(number, len(asked)), scoring_errors(self.name):
+            if not texts or self._settings.long_passages == "error":  # nothing is to be cut
+                return Part(self._encoded(query, texts, stopped), None, query_cut=False)
+            ruler = self.ruler(query)
+            plan = Cutting().plan(ruler, texts) if self._settings.long_passages == "windows" else None
+            read = query if ruler.query is None else ruler.query
+            pairs = self._encoded(read, texts if plan is None else plan.texts, stopped)
+            return Part(pairs, plan, query_cut=ruler.query is not None)
 
     def _encoded(self, query: str, texts: Sequence[str], stopped: Callable[[], bool]) -> list[TokenPair]:
         encoder, limit = self._loaded().encoder, self.max_length
@@ -240,7 +265,7 @@ class LocalScorer(Scorer):
         for start in range(0, len(texts), _ENCODED_AT_ONCE):
             if stopped():
                 raise CancelledError
-            with self._tokenizing:
+            with self._tokenizing.get(), gate:
                 chunk = encoder.encode(query, texts[start : start + _ENCODED_AT_ONCE], limit)
             pairs += map(compact, chunk)
         if self._settings.long_passages == "error":
@@ -248,15 +273,17 @@ class LocalScorer(Scorer):
         return pairs
 
     def _loaded(self) -> LoadedModel:
-        with self._loading:
+        with self._loading.get():
             if self._model is None:
                 self._model = self._load()
             return self._model
 
     def _load(self) -> LoadedModel:
+        leave_team()
         saved = Saved.read(self._source.fetch())
         checkpoint = Checkpoint.open(saved.backbone)
-        model = load_model(checkpoint, saved, self._settings, name=self.name, progress=self._progress)
+        with gate:
+            model = load_model(checkpoint, saved, self._settings, name=self.name, progress=self._progress)
         if self._settings.device.type == "cuda":
             self._fit_batches(checkpoint.config)
         wanted = self._settings.max_length
@@ -272,13 +299,6 @@ class LocalScorer(Scorer):
             free, hidden, config.size("intermediate_size", 4 * hidden), self._settings.dtype
         )
         self._runner.budget = min(self._runner.budget, fit)
-
-    def _executor(self) -> ThreadPoolExecutor:
-        """This process's threads; a forked child has none of its parent's."""
-        if self._pool is None or self._pool[0] != os.getpid():
-            pool = ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="nvrerank")
-            self._pool = os.getpid(), pool
-        return self._pool[1]
 
     def __copy__(self) -> Self:
         return self
@@ -296,6 +316,10 @@ class LocalScorer(Scorer):
         if settings.max_length is not None:
             told += f", max_length={settings.max_length}"
         return f"{told}, long_passages={settings.long_passages!r})"
+
+
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="nvrerank")
 
 
 def _refuse_long(pairs: Sequence[TokenPair], limit: int) -> None:

@@ -85,7 +85,8 @@ def _caption(ranking: Ranking) -> Markup:
     if len(query) > _LONGEST_QUERY:
         query = query[:_LONGEST_QUERY] + "…"
     counted = f"{len(ranking)} of {len(ranking.passages)} passages for “"
-    return tag("caption", counted, tag("bdi", query), "”", align="left", style="text-align:left")
+    end = "”, whose end was not read" if ranking.query_truncated else "”"
+    return tag("caption", counted, tag("bdi", query), end, align="left", style="text-align:left")
 
 
 def _columns(ranking: Ranking) -> list[str]:

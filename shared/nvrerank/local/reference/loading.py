@@ -129,8 +129,8 @@ def _task(config: Config, saved: Saved, recipe: Recipe | None) -> str:
     if not known or (architecture is not None and architecture not in known):
         raise ModelLoadError(
             f"{config.file}: {architecture or model_type!r:.120} is no class of transformers for {task} by a "
-            f"{model_type!r:.80}{config.own_code}; neither an embedding model nor a language model by itself is "
-            "a reranker"
+            f"{model_type!r:.80}{config.own_code}; neither an embedding model nor a language model by "
+            "itself is a reranker"
         )
     if task == "text-generation" and not saved.modules and recipe is None:
         raise ModelLoadError(

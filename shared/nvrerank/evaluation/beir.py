@@ -1,0 +1,298 @@
+"""Data sets in BEIR's layout: corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv in a folder, each also as .gz.
+
+A set in several languages has corpus.LANGUAGE.jsonl and queries.LANGUAGE.jsonl. Its judgements are in
+qrels/SPLIT.tsv where ids are parallel, else in qrels/SPLIT.QUERY-PASSAGE.tsv for each pair.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from nvrerank.texts import encodable, is_blank
+
+from .task import A_GRADE, DataError, Task, is_grade
+
+REPEATED = "lines that are there twice, read once"
+BLANK_QUERIES = "blank queries, left out"
+ABSENT_QUERIES = "judgements of queries that are not there, left out"
+
+_HEAD = (r"q.*|topic.*", r"(corpus|doc|passage|pid|did).*", r"(score|rel|grade|label|judg).*")
+_PLACES = {3: (0, 1, 2), 4: (0, 2, 3)}  # BEIR's columns and TREC's
+_COLUMNS = (
+    "a judgement has three columns with tabs between: query, passage, score; or TREC's four: query, 0, "
+    "passage, score; where there are others, the first line names them: query-id, corpus-id, score"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DataFile:
+    """A file that is read, and by kind how many of its lines were odd but could be passed over.
+
+    Attributes:
+        path: The file.
+        strict: Whether such lines are refused instead.
+        remarks: Their numbers.
+    """
+
+    path: Path
+    strict: bool = False
+    remarks: Counter[str] = field(default_factory=Counter)
+
+    def broken(self, line: int, what: str) -> DataError:
+        """The error for a line, numbered from 1."""
+        return DataError(f"{self.path}:{line}: {what}")
+
+    def odd(self, line: int, kind: str, what: str) -> None:
+        """Counts a line that is passed over.
+
+        Raises:
+            DataError: It is to be refused.
+        """
+        if self.strict:
+            raise self.broken(line, what)
+        self.remarks[kind] += 1
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        """The lines, gzipped or not, that are not blank, with their numbers from 1.
+
+        Raises:
+            DataError: The file can't be read, or a line is not UTF-8.
+        """
+        try:
+            with _opened(self.path) as stream:
+                for number, raw in enumerate(stream, start=1):
+                    try:
+                        text = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+                    except UnicodeDecodeError as error:
+                        what = f"not UTF-8: {error.reason} at byte {error.start}"
+                        raise self.broken(number, what) from error
+                    if text.strip():
+                        yield number, text
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{self.path} can't be read: {getattr(error, 'strerror', 0) or error}") from error
+
+    def texts(self, *, titled: bool) -> dict[str, str]:
+        """Texts by id from lines of JSON.
+
+        Args:
+            titled: Whether these are passages: with a title in front, as BEIR has it, of which either may
+                be missing, and blank ones stay.
+
+        Raises:
+            DataError: A line is broken, an id has two texts, or there is no text.
+        """
+        texts: dict[str, str] = {}
+        for number, record in self._records():
+            key = self._id(number, record)
+            title = self._string(number, record, "title", may_lack=True) if titled else ""
+            may_lack = "text" in record or (titled and "title" in record)
+            text = f"{title} {self._string(number, record, 'text', may_lack=may_lack)}".strip()
+            if not titled and is_blank(text):
+                self.odd(number, BLANK_QUERIES, f"query {key!r} is blank")
+                continue
+            if key in texts:
+                if texts[key] != text:
+                    raise self.broken(number, f"the id {key!r} is there twice, with different texts")
+                self.odd(number, REPEATED, f"the id {key!r} is there twice")
+            texts[key] = text
+        if not texts:
+            raise DataError(f"{self.path} is empty")
+        return texts
+
+    def _records(self) -> Iterator[tuple[int, dict[str, object]]]:
+        for number, line in self.lines():
+            try:
+                record = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise self.broken(number, f"not JSON: {error}") from error
+            if not isinstance(record, dict):
+                raise self.broken(number, f"not a JSON object but {line:.40}")
+            yield number, record
+
+    def _id(self, number: int, record: dict[str, object]) -> str:
+        """`_id` or `id`: a string that a run file can hold too, or a whole number."""
+        key = "id" if "id" in record and "_id" not in record else "_id"
+        if isinstance(value := record.get(key), int) and not isinstance(value, bool):
+            return str(value)
+        text = self._string(number, record, key)
+        if text.split() != [text]:
+            what = f"the id {text!r:.60} is empty or holds white space, which run files can't"
+            raise self.broken(number, what)
+        return text
+
+    def _string(self, number: int, record: dict[str, object], key: str, *, may_lack: bool = False) -> str:
+        value = record.get(key)
+        if value is None and may_lack:
+            return ""
+        if not isinstance(value, str):
+            what = "missing" if value is None else f"{value!r:.40}, not a string"
+            raise self.broken(number, f"{key!r} is {what}")
+        return encodable(value)
+
+    def judgements(self) -> Iterator[tuple[int, str, str, int]]:
+        """Number, query, passage and grade of each line, in BEIR's columns, TREC's, or those that are named.
+
+        Raises:
+            DataError: A line is broken, or a grade is none.
+        """
+        places: tuple[int, ...] = ()
+        named = False
+        for number, line in self.lines():
+            text = line.strip()
+            columns = [one.strip() for one in (text.split("\t") if "\t" in text else text.split())]
+            if not places:
+                places = _named(columns)
+                if named := bool(places):
+                    continue
+                places = _PLACES.get(len(columns), ())
+            whole = len(columns) > max(places, default=0) if named else places == _PLACES.get(len(columns))
+            if not whole:
+                raise self.broken(number, _COLUMNS)
+            query, passage, score = (columns[place] for place in places)
+            yield number, query, passage, self._grade(number, score)
+
+    def _grade(self, number: int, score: str) -> int:
+        try:
+            grade = int(float(score))
+            whole = grade == float(score)
+        except (ValueError, OverflowError):
+            whole = False
+        if not whole:
+            raise self.broken(number, f"the score {score!r} is not a whole number")
+        if not is_grade(grade):
+            raise self.broken(number, f"the score is {score:.40}: {A_GRADE}")
+        return grade
+
+
+def read_set(
+    folder: str | Path,
+    *,
+    split: str = "test",
+    query_languages: Sequence[str] | None = None,
+    passage_languages: Sequence[str] | None = None,
+    limit_queries: int | None = None,
+    seed: int = 0,
+    strict: bool = False,
+) -> list[Task]:
+    """Reads a data set. As in BEIR, a query counts if it is judged, also if nothing is relevant to it.
+
+    Args:
+        folder: Holds corpus.jsonl, queries.jsonl and qrels/; its name is the set's.
+        split: Which file of qrels/ counts.
+        query_languages: Of a set in several languages, those of the queries; None: all.
+        passage_languages: Likewise of the passages.
+        limit_queries: Take so many, by chance; the same ones in each language. None: all.
+        seed: Decides which.
+        strict: Refuse what is else passed over and counted in the task's remarks: judgements of a query or
+            a passage that is not there, lines that are there twice, blank queries.
+
+    Returns:
+        One task; for a set in several languages one for each pair.
+
+    Raises:
+        DataError: A file or a line is missing or broken, two lines contradict each other, nothing is there.
+    """
+    folder = Path(folder)
+    if limit_queries is not None and limit_queries < 1:
+        raise ValueError(f"limit_queries must be 1 or more, not {limit_queries}")
+    asked, searched = _files(folder, "queries", query_languages), _files(folder, "corpus", passage_languages)
+    if ("" in asked) != ("" in searched):
+        raise DataError(
+            f"{folder} names the language of {'corpus' if '' in asked else 'queries'} only: it takes "
+            "corpus.LANGUAGE.jsonl and queries.LANGUAGE.jsonl, or neither"
+        )
+    files = {path: DataFile(path, strict) for path in (*asked.values(), *searched.values())}
+    queries = {language: files[path].texts(titled=False) for language, path in asked.items()}
+    passages = {language: files[path].texts(titled=True) for language, path in searched.items()}
+    tasks = []
+    for one, texts in queries.items():
+        for other, corpus in passages.items():
+            languages = (one, other) if one else None
+            file = DataFile(_judgements(folder, split, languages), strict)
+            relevant = _judged(file, texts, corpus)
+            chosen = {query: texts[query] for query in _sampled(list(relevant), limit_queries, seed)}
+            remarks = files[asked[one]].remarks + files[searched[other]].remarks + file.remarks
+            name, known = folder.resolve().name, frozenset(texts)
+            tasks.append(Task(name, chosen, corpus, relevant, languages, len(relevant), known, remarks))
+    return tasks
+
+
+def _files(folder: Path, stem: str, languages: Sequence[str] | None) -> dict[str, Path]:
+    """The file, or the files by language; the key of a single one is empty."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder: give one with corpus.jsonl, queries.jsonl and qrels/")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.glob(f"{stem}.*")):  # a plain file before a gzipped one
+        if match := re.fullmatch(rf"{stem}(\.(?P<language>.+))?\.jsonl(\.gz)?", path.name):
+            found.setdefault(match["language"] or "", path)
+    if "" in found:
+        return {"": found[""]}
+    if languages is not None and not languages:
+        raise ValueError("name at least one language of the queries and of the passages, or None for all")
+    if not found:
+        raise DataError(f"{folder} has no {stem}.jsonl: give a folder in BEIR's layout")
+    for language in languages or ():
+        if language not in found:
+            raise DataError(f"{folder} has no {stem}.{language}.jsonl, but {', '.join(found)}")
+    return found if languages is None else {language: found[language] for language in languages}
+
+
+def _judgements(folder: Path, split: str, languages: tuple[str, str] | None) -> Path:
+    qrels = folder / "qrels"
+    stems = [*([f"{split}.{'-'.join(languages)}"] if languages else []), split]
+    for path in (qrels / f"{stem}.tsv{ending}" for stem in stems for ending in ("", ".gz")):
+        if path.exists():
+            return path
+    others = ", ".join(sorted({one.name.partition(".tsv")[0] for one in qrels.glob("*.tsv*")}))
+    path = qrels / f"{split}.tsv"
+    raise DataError(f"{path} does not exist: choose the split, qrels/ has {others or 'nothing'}")
+
+
+def _judged(file: DataFile, queries: dict[str, str], passages: dict[str, str]) -> dict[str, dict[str, int]]:
+    """Grades by query and passage."""
+    judged: dict[str, dict[str, int]] = {}
+    for number, query, passage, grade in file.judgements():
+        if query not in queries:
+            file.odd(number, ABSENT_QUERIES, f"the query {query!r} is not in the set's queries")
+            continue
+        if file.strict and passage not in passages:
+            raise file.broken(number, f"the passage {passage!r} is not in the corpus")
+        grades = judged.setdefault(query, {})
+        if passage in grades:
+            twice = f"query {query!r} and passage {passage!r} are there twice"
+            if grades[passage] != grade:
+                raise file.broken(number, f"{twice}, with different scores")
+            file.odd(number, REPEATED, twice)
+        grades[passage] = grade
+    if not judged:
+        raise DataError(f"{file.path} is empty: no query of the set is judged")
+    return judged
+
+
+def _opened(path: Path) -> BinaryIO:
+    """By what it begins with, not by its name: a file that was downloaded may have lost its ending."""
+    with path.open("rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+    return cast("BinaryIO", gzip.open(path)) if packed else path.open("rb")
+
+
+def _named(columns: list[str]) -> tuple[int, ...]:
+    """Where a first line that names the columns puts query, passage and score; empty: it is a judgement."""
+    names = [one.lower() for one in columns]
+    found = [[place for place, one in enumerate(names) if re.fullmatch(word, one)] for word in _HEAD]
+    return tuple(places[0] for places in found) if all(found) else ()
+
+
+def _sampled(ids: list[str], limit: int | None, seed: int) -> list[str]:
+    if limit is None or limit >= len(ids):
+        return ids
+    return sorted(random.Random(seed).sample(sorted(ids), limit))  # noqa: S311 # a sample, no secret

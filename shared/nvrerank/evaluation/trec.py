@@ -1,0 +1,117 @@
+"""TREC run files: query, Q0, passage, rank, score and tag on each line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from .beir import REPEATED, DataFile
+from .task import Task
+
+Found = dict[str, float]
+"""A query's candidates: passage id to score, best first."""
+
+Candidates = Mapping[str, Mapping[str, Mapping[str, Found]]]
+"""By retriever, task and query."""
+
+Order = Mapping[str, float | None]
+"""A query's passages, best first, with their scores; None: not scored."""
+
+Orders = Mapping[str, Order]
+"""By query."""
+
+
+def read_run(file: DataFile, task: Task) -> dict[str, Found]:
+    """Reads what another retriever found.
+
+    Args:
+        file: The run file; gets remarks on what was passed over.
+        task: What it belongs to; queries that are not asked are left out.
+
+    Returns:
+        For each query of the task its passages, by score, then by the file's own rank; a query that the
+        file does not have found nothing.
+
+    Raises:
+        DataError: A line is broken, two contradict each other, or nothing in it is known.
+    """
+    rows: dict[str, dict[str, tuple[float, float]]] = {query: {} for query in task.queries}
+    known = task.known or task.queries.keys()
+    name, seen, absent = file.path.name, False, ""
+    for number, line in file.lines():
+        query, passage, place = _columns(file, number, line)
+        if query not in known or passage not in task.passages:
+            where = f"query {query!r}" if query not in known else f"passage {passage!r}"
+            absent = f"the {where} is not in {'the corpus of ' if query in known else ''}{task.label}"
+            file.odd(number, f"rows of {name} whose query or passage is not there, left out", absent)
+            continue
+        seen = True
+        mine = rows.get(query, {})
+        if passage in mine:
+            twice = f"query {query!r} and passage {passage!r} are there twice"
+            if mine[passage] != place:
+                raise file.broken(number, f"{twice}, with different scores or ranks")
+            file.odd(number, REPEATED, twice)
+        mine[passage] = place
+    if not seen:
+        raise file.broken(1, absent or "the run is empty")
+    found = {}
+    for query, mine in rows.items():
+        order = sorted((place, passage) for passage, place in mine.items())
+        ranks = [rank for (_, rank), _ in order]
+        if ranks != sorted(ranks):
+            file.remarks[f"queries that {name} ranks otherwise than by score, read by score"] += 1
+        found[query] = {passage: -score for (score, _), passage in order}
+    return found
+
+
+def write_run(path: Path, orders: Orders, tag: str) -> None:
+    """Saves orders as a run file that every tool sorts as they are.
+
+    Tools sort by the score in single precision and each breaks ties in its own way; so a score that is
+    not below the one before is written as the next number below that.
+
+    Args:
+        path: The file; replaced when it is whole.
+        orders: For each query its passages, best first, with their scores; None: not scored.
+        tag: The run's name; white space becomes "_".
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    name = "_".join(tag.split())
+    with part.open("w", encoding="utf-8") as stream:
+        for query, order in orders.items():
+            falling = _falling(list(order.values()))
+            for rank, (passage, score) in enumerate(zip(order, falling, strict=True), start=1):
+                stream.write(f"{query} Q0 {passage} {rank} {score!r} {name}\n")
+    part.replace(path)
+
+
+def _columns(file: DataFile, number: int, line: str) -> tuple[str, str, tuple[float, float]]:
+    """Query, passage, and what they are sorted by."""
+    columns = line.split(maxsplit=5)  # the tag may hold spaces, or be missing
+    if len(columns) < 5:  # noqa: PLR2004
+        raise file.broken(number, "a line of a run has six columns: query, Q0, passage, rank, score, tag")
+    query, _, passage, rank, score = columns[:5]
+    try:
+        value, place = float(score), float(rank)
+    except ValueError as error:
+        raise file.broken(number, f"rank {rank!r} or score {score!r} is not a number") from error
+    if not math.isfinite(value):
+        raise file.broken(number, f"the score {score!r} is not a finite number")
+    return query, passage, (-value, place)
+
+
+def _falling(scores: list[float | None]) -> list[float]:
+    """The scores in single precision, each below the one before."""
+    falling: list[np.float32] = []
+    with np.errstate(over="ignore"):
+        for score in scores:
+            most = np.nextafter(falling[-1], np.float32("-inf")) if falling else np.float32("inf")
+            falling.append(most if score is None else min(np.float32(score), most))
+    if falling and not np.isfinite([falling[0], falling[-1]]).all():  # nothing scored, or beyond float32
+        falling = [np.float32(-place) for place in range(len(falling))]
+    return [float(one) for one in falling]
