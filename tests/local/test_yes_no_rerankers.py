@@ -34,52 +34,39 @@ def save(folder, kind, *, marks=None, auto=transformers.AutoModelForCausalLM, **
     return folder
 
 
+JUDGE = """<|im_start|>system
+Judge whether the Document meets the requirements based on the Query and the Instruct provided. \
+Note that the answer can only be "yes" or "no".<|im_end|>
+<|im_start|>user
+"""
+ASSISTANT = """<|im_start|>system
+You are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>
+<|im_start|>user
+"""
+EXPERT = """You are a search relevance expert who evaluates how well documents match search queries. \
+For each query-document pair, carefully analyze the semantic relationship between them, then provide \
+your binary relevance judgment (0 for not relevant, 1 for relevant).
+Relevance:"""
+GIVEN = """Given a query A and a passage B, determine whether the passage contains an answer to the query \
+by providing a prediction of either 'Yes' or 'No'."""
+
+
 def qwen3(query: str, passage: str) -> list[str]:
     """From the code on the model's card: prefix, pair and suffix are tokenised apart."""
     task = "Given a web search query, retrieve relevant passages that answer the query"
-    return [
-        (
-            "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the "
-            'Instruct provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
-        ),
-        f"<Instruct>: {task}\n<Query>: {query}\n<Document>: {passage}",
-        "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n",
-    ]
+    pair = f"<Instruct>: {task}\n<Query>: {query}\n<Document>: {passage}"
+    return [JUDGE, pair, "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"]
 
 
 def mxbai(query: str, passage: str) -> list[str]:
     """From mxbai_rerank_v2.py."""
-    return [
-        (
-            "<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
-            "<|im_start|>user\n"
-        ),
-        f"query: {query}",
-        "\n",
-        f"document: {passage}",
-        "\n",
-        (
-            "You are a search relevance expert who evaluates how well documents match search queries. For each "
-            "query-document pair, carefully analyze the semantic relationship between them, then provide your "
-            "binary relevance judgment (0 for not relevant, 1 for relevant).\nRelevance:"
-        ),
-        "<|im_end|>\n<|im_start|>assistant\n",
-    ]
+    texts = [f"query: {query}", "\n", f"document: {passage}", "\n", EXPERT]
+    return [ASSISTANT, *texts, "<|im_end|>\n<|im_start|>assistant\n"]
 
 
 def bge(query: str, passage: str) -> list[str]:
     """From FlagEmbedding's decoder_only/base.py."""
-    return [
-        "<bos>",
-        f"A: {query}",
-        "\n",
-        f"B: {passage}",
-        "\n",
-        (
-            "Given a query A and a passage B, determine whether the passage contains an answer to the query by "
-            "providing a prediction of either 'Yes' or 'No'."
-        ),
-    ]
+    return ["<bos>", f"A: {query}", "\n", f"B: {passage}", "\n", GIVEN]
 
 
 RERANKERS = {

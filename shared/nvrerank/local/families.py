@@ -260,6 +260,6 @@ def load_model(
         from .reference.loading import load_reference
     except ImportError as error:
         raise MissingExtraError(
-            "this model needs sentence-transformers: pip install 'nvrerank[local]'"
+            f"this model needs sentence-transformers 6.2 or later ({error}): pip install 'nvrerank[local]'"
         ) from error
     return load_reference(checkpoint, saved, settings, name=name, progress=progress)
