@@ -154,8 +154,9 @@ def test_a_model_without_a_padding_token_is_scored_one_by_one(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["llama", "qwen3"])
 def test_a_decoder_without_a_prompt_is_warned_of(saved, kind):
-    with pytest.warns(UserWarning, match=PROMPTLESS):
+    with pytest.warns(UserWarning, match=PROMPTLESS) as warned:
         LocalScorer(saved(kind), device="cpu").load()
+    assert warned[0].filename == __file__
 
 
 @pytest.mark.parametrize("kind", ["bert", "xlm-roberta", "modernbert", "deberta-v2", "qwen3"])

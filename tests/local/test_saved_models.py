@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -16,7 +17,10 @@ from sentence_transformers.cross_encoder.modules import LogitScore
 from sentence_transformers.sentence_transformer.modules import LayerNorm, Pooling
 from support.families import save_tiny, tiny_model
 
-from nvrerank import LocalScorer, ModelLoadError
+from nvrerank import LocalScorer, MissingExtraError, ModelLoadError
+from nvrerank.local.checkpoint import Checkpoint
+from nvrerank.local.families import find_family
+from nvrerank.local.saved import Saved
 
 QUERY = "who wrote the book?"
 PASSAGES = ["the book of the dead sea scrolls", "rust", "  a class is iterable when it\ndefines __iter__ "]
@@ -115,7 +119,9 @@ def test_one_tokens_logit_or_the_difference_of_two_is_the_score(tmp_path, false)
 @pytest.mark.parametrize("kind", ["bert", "xlm-roberta", "modernbert"])
 def test_a_plain_cross_encoder_saved_again_scores_the_same(tmp_path, kind):
     folder = save_again(tmp_path, kind)
-    assert (folder / "modules.json").is_file()
+    read = Saved.read(folder)
+    assert read.modules
+    assert (find_family(Checkpoint.open(read.backbone), read) is None) == (kind == "modernbert")
     assert ours(folder) == pytest.approx(ours(tmp_path / "first"), abs=1e-6)
 
 
@@ -335,6 +341,52 @@ def test_a_model_whose_class_is_code_of_its_folder_is_refused_with_that_reason(t
     message = refusal(folder)
     assert "config.json" in message
     assert "auto_map names code of the folder's own, which is never run" in message
+
+
+def test_a_chat_template_can_not_reach_out_of_itself(tmp_path):
+    folder = save_again(tmp_path, "qwen3", tokenizer=CHAT)
+    sang = tmp_path / "sang"
+    reach = "{{ cycler.__init__.__globals__.os.system('touch " + str(sang) + "') }}"
+    (folder / "chat_template.jinja").write_text(reach + TEMPLATE)
+    assert "can't read a pair" in refusal(folder)
+    assert not sang.exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "values"),
+    [
+        ("modules.json", {"not": "a list"}),
+        ("config_sentence_transformers.json", {"model_type": "SentenceTransformer"}),
+        ("config_sentence_transformers.json", {"activation_fn": ["torch.nn.Identity"]}),
+        ("config_sentence_transformers.json", {"prompts": {"a": "b"}, "default_prompt_name": ["a"]}),
+        ("config_sentence_transformers.json", {"prompts": [], "default_prompt_name": "a"}),
+        ("sentence_bert_config.json", {"transformer_task": "retrieval"}),
+        ("sentence_bert_config.json", {"processing_kwargs": [1]}),
+        ("sentence_bert_config.json", {"modality_config": [1]}),
+        ("sentence_bert_config.json", {"model_kwargs": {"trust_remote_code": True}}),
+        ("sentence_bert_config.json", {"model_kwargs": {"attn_implementation": "someone/kernel"}}),
+        ("sentence_bert_config.json", {"canary": 1}),
+        ("config.json", {"_attn_implementation": "someone/kernel"}),
+        ("config.json", {"quantization_config": {"quant_method": "gptq"}}),
+    ],
+    ids=str,
+)
+def test_a_setting_that_is_not_known_or_broken_is_refused_by_file(tmp_path, file, values):
+    folder = save_again(tmp_path, "electra")
+    place = folder / file
+    if file == "modules.json":
+        place.write_text(json.dumps(values))
+    else:
+        change(place, **values)
+    message = refusal(folder)
+    assert str(folder) in message
+
+
+def test_without_sentence_transformers_the_extra_is_named(tmp_path, monkeypatch):
+    folder = save_tiny(tmp_path, "electra")
+    monkeypatch.setitem(sys.modules, "nvrerank.local.reference.loading", None)
+    with pytest.raises(MissingExtraError, match=r"nvrerank\[local\]"):
+        LocalScorer(folder, device="cpu").load()
 
 
 def test_an_embedding_model_is_no_reranker(tmp_path):

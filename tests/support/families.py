@@ -78,6 +78,7 @@ FAMILIES = {
     ),
     "gemma": _decoder("Gemma", head_dim=8),
     "gemma2": _decoder("Gemma2", head_dim=8, query_pre_attn_scalar=8),
+    "gemma3_text": _decoder("Gemma3Text", head_dim=8, query_pre_attn_scalar=8),
     "gpt2": TinyFamily(
         "GPT2",
         "chat",

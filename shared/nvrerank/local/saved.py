@@ -230,7 +230,7 @@ def _prompt(settings: Config) -> str | None:
     prompts, name = settings.section("prompts"), settings.values.get("default_prompt_name")
     if name is None:
         return None
-    prompt = prompts.values.get(name) if prompts else None
+    prompt = prompts.values.get(str(name)) if prompts else None
     if not isinstance(prompt, str):
         raise settings.wrong("default_prompt_name", "the name of one of its prompts")
     return prompt or None
@@ -250,7 +250,7 @@ def _check_config(config: Config) -> None:
 def _expect_activation(config: Config) -> None:
     for name in ("activation_fn", "sbert_ce_default_activation_function"):
         value = config.values.get(name)
-        if value is not None and value not in _LOGITS:
+        if value is not None and value not in tuple(_LOGITS):  # a list can't be looked up in a set
             raise ModelLoadError(
                 f"{config.file}: {name} is {value!r:.120}: scores are the logits before an Identity or a "
                 "Sigmoid, and no other activation is known"

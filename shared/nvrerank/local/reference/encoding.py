@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from nvrerank.local.config import LARGEST, Config
 from nvrerank.local.prompt import PASSAGE, QUERY, PairEncoder, PiecesEncoder, TemplateEncoder
 from nvrerank.local.saved import Saved
 from nvrerank.local.saved_tokenizer import SavedTokenizer
+from nvrerank.truncation import warn_caller
 
 from .recipes import Recipe
 
@@ -43,14 +43,16 @@ def make_encoder(
         wanted = [
             transformer.preprocess([pair], prompt=saved.prompt, processing_kwargs=unpadded) for pair in PROBES
         ]
+        chats = "message" in transformer.modality_config
+        encoder = (
+            _chat_encoder(transformer, saved, tokenizer)
+            if chats
+            else _template_encoder(transformer, saved, tokenizer, config)
+        )
+    except (ModelLoadError, Warning):
+        raise
     except Exception as error:  # whatever the library raises: a template without the roles, a broken one
         raise ModelLoadError(f"{saved.folder}: sentence-transformers can't read a pair: {error}") from error
-    chats = "message" in transformer.modality_config
-    encoder = (
-        _chat_encoder(transformer, saved, tokenizer)
-        if chats
-        else _template_encoder(transformer, saved, tokenizer, config)
-    )
     longest = longest_pair(transformer, tokenizer)
     for (query, passage), features in zip(PROBES, wanted, strict=True):
         ids = features["input_ids"][0].tolist()
@@ -69,10 +71,10 @@ def _template_encoder(
     model_type = str(config.values["model_type"])
     decoder = str(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type)).endswith("ForCausalLM")
     if decoder and model_type not in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES and not saved.modules:
-        warnings.warn(
+        warn_caller(
             f"{saved.folder}: a {model_type} is scored without a prompt, since the folder names none: if it "
             "was trained with one, save it as a CrossEncoder of sentence-transformers with its chat template",
-            stacklevel=2,
+            UserWarning,
         )
     relative = model_type in ("funnel", "xlnet")  # types are compared, not looked up
     kinds = LARGEST if relative else getattr(transformer.config, "type_vocab_size", None)
