@@ -33,6 +33,7 @@ from nvrerank.local.settings import Settings
 from .encoding import PROBES, answer_tokens, longest_pair, make_encoder
 from .modules import (
     ReferenceModel,
+    count_embeddings,
     count_labels,
     exact_heads,
     quantize_layers,
@@ -87,8 +88,7 @@ def load_reference(
         first, *rest = _load(checkpoint, saved, task, settings.dtype)
         transformer = cast("Transformer", first)
         tokenizer = SavedTokenizer.of(transformer.tokenizer, checkpoint.folder)
-        embeddings: Any = transformer.model.get_input_embeddings()
-        tokenizer.fit(checkpoint.folder / "tokenizer.json", embeddings.num_embeddings)
+        tokenizer.fit(checkpoint.folder / "tokenizer.json", count_embeddings(transformer))
         encoder, modality = make_encoder(transformer, saved, recipe, tokenizer, config)
         if task == "text-generation":
             rest = [shrink_head(transformer, answer_tokens(rest, recipe, tokenizer, config))]

@@ -13,7 +13,7 @@ from sentence_transformers.cross_encoder.modules import LogitScore
 from torch import Tensor, nn
 
 from nvrerank.errors import ModelLoadError
-from nvrerank.local.config import Config, Labels
+from nvrerank.local.config import LARGEST, Config, Labels
 from nvrerank.local.prompt import TokenPair
 from nvrerank.local.quantized import quantize
 
@@ -103,6 +103,15 @@ def together(model_type: str, pad: int | None, task: str) -> Together:
     if pad is None and task == "sequence-classification":
         return "alone"
     return "padded" if model_type in _PADDED else "length"
+
+
+def count_embeddings(transformer: Transformer) -> int:
+    """How many token ids have an embedding."""
+    model: Any = transformer.model
+    try:
+        return len(model.get_input_embeddings().weight)
+    except NotImplementedError:  # CANINE hashes characters: every id has one
+        return LARGEST
 
 
 def count_labels(modules: Sequence[nn.Module]) -> int:
