@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import transformers
+from sentence_transformers import CrossEncoder
 from support.families import save_tiny, tiny_model
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
 
@@ -27,10 +28,11 @@ def tokenizer(marks: list[str]) -> Tokenizer:
     return made
 
 
-def save(folder, kind, *, marks=None, auto=transformers.AutoModelForCausalLM, **changes):
-    tiny_model(kind, auto=auto, max_position_embeddings=1024, **changes).save_pretrained(folder)
+def save(folder, kind, *, marks=None, **settings):
+    model = tiny_model(kind, auto=transformers.AutoModelForCausalLM, max_position_embeddings=1024)
+    model.save_pretrained(folder)
     made = tokenizer(MARKS[kind] if marks is None else marks)
-    transformers.PreTrainedTokenizerFast(tokenizer_object=made).save_pretrained(folder)
+    transformers.PreTrainedTokenizerFast(tokenizer_object=made, **settings).save_pretrained(folder)
     return folder
 
 
@@ -145,6 +147,28 @@ def test_a_conversion_to_one_label_is_asked_with_the_same_words(tmp_path):
     transformers.PreTrainedTokenizerFast(tokenizer_object=made).save_pretrained(folder)
     scores = LocalScorer(folder, device="cpu").score(QUERY, PASSAGES)
     assert scores == pytest.approx(in_words(original, qwen3, "yes", "no"), abs=1e-4)
+
+
+CHATS = {
+    "users alone": "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}",
+    "any role": "{% for m in messages %}<|im_start|>{{ m.role }} {{ m.content }}<|im_end|>{% endfor %}",
+}
+PAIRS = "{% for m in messages %}{{ {'query': 'q: ', 'document': ' d: '}[m.role] ~ m.content }}{% endfor %}"
+
+
+@pytest.mark.parametrize("chat", CHATS)
+def test_a_template_for_chats_is_passed_over(tmp_path, chat):
+    folder = save(tmp_path / "Qwen3-Reranker-0.6B", "qwen3", chat_template=CHATS[chat])
+    scores = LocalScorer(folder, device="cpu").score(QUERY, PASSAGES)
+    assert scores == pytest.approx(in_words(folder, qwen3, "yes", "no"), abs=1e-4)
+
+
+def test_a_template_for_pairs_comes_before_the_known_prompt(tmp_path):
+    names = {"pad_token": "<|im_end|>", "padding_side": "left"}
+    folder = save(tmp_path / "Qwen3-Reranker-0.6B", "qwen3", chat_template=PAIRS, **names)
+    encoder = CrossEncoder(str(folder), device="cpu", activation_fn=torch.nn.Identity())
+    wanted = [float(encoder.predict([(QUERY, passage)])[0]) for passage in PASSAGES]
+    assert LocalScorer(folder, device="cpu").score(QUERY, PASSAGES) == pytest.approx(wanted, abs=1e-4)
 
 
 def test_a_tokenizer_without_the_prompts_markers_is_refused(tmp_path):

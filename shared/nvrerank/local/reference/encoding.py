@@ -36,7 +36,7 @@ def make_encoder(
     Raises:
         ModelLoadError: The library can't read a pair, or reads it otherwise.
     """
-    if recipe is not None:
+    if recipe is not None and not _takes_pairs(transformer):
         return _recipe_encoder(recipe, tokenizer, config), "text"
     unpadded: Any = {"text": {"padding": False}}
     try:
@@ -63,6 +63,13 @@ def make_encoder(
                 "folder's pairs otherwise than is known here"
             )
     return encoder, "message" if chats else "text"
+
+
+def _takes_pairs(transformer: Transformer) -> bool:
+    """Whether there is a chat template that names a query and a document; ChatML renders any role unnamed."""
+    template = str(getattr(transformer.processor, "chat_template", None))
+    named = "query" in template and "document" in template and "message" in transformer.modality_config
+    return named and transformer.input_formatter.pair_roles_failure({}) is None
 
 
 def _template_encoder(

@@ -104,7 +104,8 @@ def load_reference(
     _prepare(model, settings, config)
     context = min(longest_pair(transformer, tokenizer), recipe.context if recipe else LARGEST)
     loaded = LoadedModel(encoder, context, model)
-    _try(loaded, config, int8=settings.quantize is not None)
+    with _quiet(progress=progress):
+        _try(loaded, config, int8=settings.quantize is not None)
     return loaded
 
 
