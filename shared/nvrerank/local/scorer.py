@@ -175,7 +175,7 @@ class LocalScorer(Scorer):
     async def _ascore(self, query: str, passages: Sequence[str]) -> list[Scored]:
         """As `_score`, in a thread; a cancelled call stops after the batch under way."""
         stop = threading.Event()
-        computed = scoring_errors(self.name)(self._computed)
+        computed = scoring_errors(self)(self._computed)
         work = partial(computed, [(query, passages)], stopped=stop.is_set)
         try:
             answer = await asyncio.get_running_loop().run_in_executor(self._threads.get(), work)
