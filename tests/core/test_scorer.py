@@ -179,7 +179,7 @@ def test_an_error_that_no_future_can_carry_does_not_hang(wrap):
         def _score(self, query, passages):
             return next(iter(()))
 
-        def ruler(self, query):
+        def token_counter(self, query):
             return next(iter(()))
 
     with pytest.raises(ScoringError, match="StopIteration"):
