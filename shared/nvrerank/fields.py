@@ -25,7 +25,7 @@ from pydantic.json_schema import SkipJsonSchema
 from .errors import MissingKeyError
 from .fusion import Fusion, FusionName, as_data, as_fusion
 from .hosted_fields import KEYS, SETTINGS, HostedFields, hide, public
-from .official import AvailableModel, available, hosted_models, in_our_names, other_kind
+from .nvidia_compat import AvailableModel, available, hosted_models, in_our_names, other_kind
 from .ranking import OnError, RankOptions, ScoreMode
 from .scorer import Scorer
 
