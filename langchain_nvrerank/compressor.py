@@ -10,15 +10,14 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.runnables import RunnableConfig, RunnableLambda, ensure_config
 
 from nvrerank import arerank, rerank
-from nvrerank.adapters import text_only
-from nvrerank.fields import RerankFields
+from nvrerank.adapter_fields import RerankFields
 from nvrerank.fusion import as_data, as_fusion
 
 from .documents import (
     DOCUMENTS_KEYS,
     QUERY_KEYS,
     checked_documents,
-    has_image,
+    images,
     ranked_documents,
     retrieval_scores,
     value_of,
@@ -110,8 +109,7 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         manager = CallbackManager.configure(_own_or_inherited(callbacks), local_metadata=self._run_metadata())
         run = manager.on_chain_start(None, {"query": query, "documents": candidates}, **self._run_kind())
         try:
-            scorer, texts = text_only(self.scorer, _texts(candidates), _images(candidates))
-            ranked = rerank(scorer, query, texts, **self._told(candidates))
+            ranked = rerank(**self._question(query, candidates))
             result = ranked_documents(candidates, ranked, self.score_mode)
         except BaseException as error:
             run.on_chain_error(error)
@@ -131,8 +129,7 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
             None, {"query": query, "documents": candidates}, **self._run_kind()
         )
         try:
-            scorer, texts = text_only(self.scorer, _texts(candidates), _images(candidates))
-            ranked = await arerank(scorer, query, texts, **self._told(candidates))
+            ranked = await arerank(**self._question(query, candidates))
             result = ranked_documents(candidates, ranked, self.score_mode)
         except BaseException as error:
             await run.on_chain_error(error)
@@ -173,16 +170,9 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
     def _run_metadata(self) -> dict[str, Any]:
         return {"scorer": self.scorer.name, **self._rank_options(), "fuse": as_data(as_fusion(self.fuse))}
 
-    def _told(self, documents: list[Document]) -> dict[str, Any]:
-        return {**self._rank_options(), "retrieval_scores": retrieval_scores(documents)}
-
-
-def _texts(documents: Iterable[Document]) -> list[str]:
-    return [document.page_content for document in documents]
-
-
-def _images(documents: Iterable[Document]) -> list[bool]:
-    return [has_image(document) for document in documents]
+    def _question(self, query: str, documents: list[Document]) -> dict[str, Any]:
+        texts = [document.page_content for document in documents]
+        return self._rank_arguments(query, texts, images(documents), lambda: retrieval_scores(documents))
 
 
 def _own_or_inherited(callbacks: Callbacks | None) -> Callbacks | None:

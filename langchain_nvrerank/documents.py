@@ -49,13 +49,13 @@ def retrieval_scores(documents: Iterable[Document]) -> list[float | None]:
     return [_retrieval_score(document.metadata) for document in documents]
 
 
-def has_image(document: Document) -> bool:
-    """Whether the metadata has an image as NVIDIA's official class sends it: a URL or a data URL.
+def images(documents: Iterable[Document]) -> list[int]:
+    """Indices of those whose metadata has an image as NVIDIA's official class sends it: a URL or a data URL.
 
     Anything else under that name, such as a file's, is metadata like any other.
     """
-    image = document.metadata.get(IMAGE_KEY)
-    return isinstance(image, str) and _IMAGE.match(image) is not None
+    found = ((index, document.metadata.get(IMAGE_KEY)) for index, document in enumerate(documents))
+    return [index for index, image in found if isinstance(image, str) and _IMAGE.match(image)]
 
 
 def ranked_documents(

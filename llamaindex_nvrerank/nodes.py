@@ -68,13 +68,9 @@ def retrieval_scores(nodes: Iterable[NodeWithScore]) -> list[float | None]:
     return [_retrieval_score(one) for one in nodes]
 
 
-def has_media(scored: NodeWithScore) -> bool:
-    """Whether the node has an image, or a sound or film, that nobody reads."""
-    node = scored.node
-    resources = (getattr(node, name, None) for name in _MEDIA)
-    return any(getattr(node, name, None) for name in _IMAGES) or any(
-        one is not None and (one.data or one.path or one.url) for one in resources
-    )
+def media(nodes: Iterable[NodeWithScore]) -> list[int]:
+    """Indices of the nodes that have an image, or a sound or film, that nobody reads."""
+    return [index for index, scored in enumerate(nodes) if _has_media(scored.node)]
 
 
 def ranked_nodes(
@@ -121,6 +117,14 @@ def own_window(node: BaseNode, window: tuple[int, int]) -> list[int] | None:
     edges = span_before_cleaning(scored, window)
     start, end = (min(max(edge - before, 0), len(own)) for edge in edges)
     return [start, end] if place >= 0 and start < end else None
+
+
+def _has_media(node: BaseNode) -> bool:
+    for name in (*_IMAGES, *_MEDIA):
+        found = getattr(node, name, None)
+        if found and (name in _IMAGES or found.data or found.path or found.url):
+            return True
+    return False
 
 
 def _copy(node: BaseNode, retrieval_score: float | None) -> BaseNode:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,15 +12,13 @@ from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
-from pydantic import SecretStr, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
+from pydantic import SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
-from nvrerank import Ranking, Scorer, arerank, rerank
-from nvrerank.adapters import text_only
-from nvrerank.fields import RerankFields
-from nvrerank.hosted_fields import hide
+from nvrerank import arerank, rerank
+from nvrerank.adapter_fields import RerankFields
 
-from .address import with_endpoint
-from .nodes import RerankedNode, checked_nodes, has_media, ranked_nodes, retrieval_scores, text_of
+from .endpoint import with_endpoint
+from .nodes import checked_nodes, media, ranked_nodes, retrieval_scores, text_of
 
 dispatcher = get_dispatcher(__name__)
 
@@ -85,20 +83,6 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
 
     keep_retrieval_score: bool = False
 
-    def __init__(
-        self,
-        model: str | None = None,
-        nvidia_api_key: SecretStr | str | None = None,
-        api_key: SecretStr | str | None = None,
-        base_url: str | None = None,
-        http_client: None = None,
-        **options: Any,
-    ) -> None:
-        options |= {"model": model, "nvidia_api_key": nvidia_api_key, "api_key": api_key}
-        del nvidia_api_key, api_key  # a traceback shows what a frame holds
-        hide(options)
-        super().__init__(base_url=base_url, http_client=http_client, **options)
-
     @classmethod
     def class_name(cls) -> str:
         """The name this class has in traces and in `to_dict()`."""
@@ -109,9 +93,8 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         candidates, query = checked_nodes(nodes), _checked_query(query_bundle)
         with self._events(candidates, query) as result:
-            scorer, texts = self._asked(candidates)
-            ranked = rerank(scorer, query.query_str, texts, **self._told(candidates))
-            result.extend(self._found(candidates, ranked))
+            ranked = rerank(**self._question(query, candidates))
+            result.extend(ranked_nodes(candidates, ranked, keep_retrieval_score=self.keep_retrieval_score))
         return result
 
     @dispatcher.span
@@ -120,19 +103,13 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         candidates, query = checked_nodes(nodes), _checked_query(query_bundle)
         with self._events(candidates, query) as result:
-            scorer, texts = self._asked(candidates)
-            ranked = await arerank(scorer, query.query_str, texts, **self._told(candidates))
-            result.extend(self._found(candidates, ranked))
+            ranked = await arerank(**self._question(query, candidates))
+            result.extend(ranked_nodes(candidates, ranked, keep_retrieval_score=self.keep_retrieval_score))
         return result
 
-    def _asked(self, nodes: list[NodeWithScore]) -> tuple[Scorer, Sequence[str]]:
-        return text_only(self.scorer, [*map(text_of, nodes)], [*map(has_media, nodes)], stacklevel=4)
-
-    def _found(self, nodes: list[NodeWithScore], ranked: Ranking) -> list[RerankedNode]:
-        return ranked_nodes(nodes, ranked, keep_retrieval_score=self.keep_retrieval_score)
-
-    def _told(self, nodes: list[NodeWithScore]) -> dict[str, Any]:
-        return {**self._rank_options(), "retrieval_scores": retrieval_scores(nodes)}
+    def _question(self, query: QueryBundle, nodes: list[NodeWithScore]) -> dict[str, Any]:
+        texts = [text_of(scored) for scored in nodes]
+        return self._rank_arguments(query.query_str, texts, media(nodes), lambda: retrieval_scores(nodes))
 
     def _server(self) -> str | None:
         return self.base_url and with_endpoint(self.base_url)

@@ -25,7 +25,7 @@ class _Refusing(Scorer):
 
 
 def text_only(
-    scorer: Scorer, texts: Sequence[str], media: Sequence[bool], *, stacklevel: int = 3
+    scorer: Scorer, texts: Sequence[str], unread: Sequence[int], *, stacklevel: int
 ) -> tuple[Scorer, Sequence[str]]:
     """What to score where some texts have an image beside them, which is not sent yet.
 
@@ -35,13 +35,10 @@ def text_only(
     Args:
         scorer: What is to score.
         texts: One a document.
-        media: Whether the document has an image, or a sound or film.
+        unread: Indices of the documents that have an image, or a sound or film.
         stacklevel: Whose line the warning names.
     """
-    found = [index for index, there in enumerate(media) if there]
-    if not found:
-        return scorer, texts
-    blank = next((index for index in found if is_blank(texts[index])), None)
+    blank = next((index for index in unread if is_blank(texts[index])), None)
     if blank is not None:
         error = RequestRejectedError(
             "it has an image and no text, and images are not read yet: give it a caption or leave it out",
@@ -49,7 +46,7 @@ def text_only(
         )
         return _Refusing(error), [str(index) for index in range(len(texts))]
     warnings.warn(
-        f"{len(found)} of {len(texts)} passages have an image, which is not read yet: they are ranked by "
+        f"{len(unread)} of {len(texts)} passages have an image, which is not read yet: they are ranked by "
         "their text alone",
         stacklevel=stacklevel,
     )

@@ -60,7 +60,8 @@ def in_our_names(given: dict[str, Any]) -> dict[str, Any]:
     """Arguments of the official constructors as arguments of ours.
 
     Args:
-        given: By whatever name; what is None, or off where it is always off, is as good as absent.
+        given: By whatever name; what is None, or off where it is always off, is as good as absent. Of the two
+            names of the key `nvidia_api_key` counts first.
 
     Raises:
         ValueError: One argument came under two names, or one means nothing here.
@@ -69,6 +70,8 @@ def in_our_names(given: dict[str, Any]) -> dict[str, Any]:
         if given.get(name):
             raise ValueError(f"{name} is not taken: {instead}")
     ours = {name: value for name, value in given.items() if name not in _OURS and name not in _INSTEAD}
+    if key := ours.pop("nvidia_api_key", None):  # it counts first
+        ours["api_key"] = key
     for theirs, name in _OURS.items():
         value = given.get(theirs)
         if value in (None, {}):

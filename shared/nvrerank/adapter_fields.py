@@ -1,0 +1,372 @@
+"""What both adapters can be told, as pydantic fields, and the scorer that is made of it.
+
+Only this module imports pydantic, which both frameworks bring. The arguments are documented in the adapters'
+own docstrings, which a test keeps equal and complete.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    PrivateAttr,
+    Secret,
+    SecretStr,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
+from pydantic.json_schema import SkipJsonSchema
+from pydantic_core import PydanticCustomError
+
+from . import models
+from .adapters import text_only
+from .errors import MissingKeyError
+from .fusion import Fusion, FusionName, as_data, as_fusion
+from .nvidia_compat import AvailableModel, available, hosted_models, in_our_names, other_kind
+from .ranking import OnError, RankOptions, ScoreMode
+from .scorer import Scale, Scorer
+from .windows import LongPassages
+
+if TYPE_CHECKING:
+    from .hosted import HostedScorer
+
+_RANK_OPTIONS = tuple(field.name for field in fields(RankOptions))
+_SECRETS = {"nvidia_api_key", "api_key", "default_headers", "extra_headers"}
+
+
+class MaskedHeaders(dict[str, str]):
+    """Headers whose repr has their names alone: a value may be secret."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(str, self))})"
+
+
+def _hidden(secret: object) -> object:
+    if secret is None or isinstance(secret, SecretStr | Secret):
+        return secret
+    if isinstance(secret, Mapping):
+        return MaskedHeaders(secret)
+    return SecretStr(secret) if isinstance(secret, str) else Secret[Any](secret)
+
+
+def _hide(given: dict[str, Any]) -> None:
+    """Makes keys and headers unreadable in place, before anything can fail and show them in a traceback."""
+    for name in _SECRETS.intersection(given):
+        given[name] = _hidden(given.pop(name))
+
+
+def _public(headers: dict[str, str] | None) -> dict[str, str] | None:
+    """Headers without those that authorize."""
+    if not headers:
+        return headers
+    from .hosted.key import ExtraHeaders
+
+    return ExtraHeaders(headers).without_secrets()
+
+
+def _instance(scorer: object) -> object:
+    if isinstance(scorer, str):
+        raise ValueError(  # noqa: TRY004 (pydantic reports only these with the field's name)
+            "it must be an instance of Scorer, and a dump has only its name: pass the scorer itself "
+            "beside what was saved, such as scorer=LocalScorer(); a hosted model's name goes into model="
+        )
+    return scorer
+
+
+class RerankFields(BaseModel):
+    """A scorer, or what a `HostedScorer` is made of, and the options of `rerank`.
+
+    A scorer is made once: its settings can't be assigned, the options of `rerank` can.
+    """
+
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True, validate_assignment=True
+    )
+
+    model: str | None = None
+    base_url: str | None = None
+    api_key: Annotated[
+        SecretStr | None,
+        PlainValidator(_hidden, json_schema_input_type=SecretStr | None),  # the scorer refuses what is no str
+        Field(exclude=True, repr=False),
+    ] = None
+    max_batch_size: int | None = None
+    long_passages: LongPassages | None = None
+    truncate: Literal["NONE", "END"] | None = None
+    scale: Scale | None = None
+    extra_body: dict[str, Any] | None = None
+    default_headers: Annotated[
+        dict[str, str] | None, AfterValidator(_hidden), PlainSerializer(_public, dict[str, str] | None)
+    ] = None
+    timeout: float | None = None
+    max_retries: int | None = None
+    max_concurrency: int | None = None
+    verify: bool | str | None = None
+    send_key_over_http: bool = False
+    scorer: Annotated[
+        SkipJsonSchema[Scorer], BeforeValidator(_instance), PlainSerializer(lambda scorer: scorer.name, str)
+    ] = None  # type: ignore[assignment]  # made by the constructor
+
+    top_n: int | None = 5
+    threshold: float | None = None
+    score_mode: ScoreMode = "logit"
+    on_error: OnError = "raise"
+    fuse: Annotated[
+        Fusion | FusionName | None, PlainSerializer(lambda fuse: as_data(as_fusion(fuse)), Any)
+    ] = None
+
+    _own: HostedScorer | None = PrivateAttr(None)
+    _key_lost: bool = PrivateAttr(False)
+    _listed: list[AvailableModel] | None = PrivateAttr(None)
+
+    def __init__(
+        self,
+        model: str | None = None,
+        nvidia_api_key: SecretStr | str | None = None,
+        api_key: SecretStr | str | None = None,
+        base_url: str | None = None,
+        http_client: None = None,
+        **options: Any,
+    ) -> None:
+        options |= {
+            "model": model,
+            "nvidia_api_key": nvidia_api_key,
+            "api_key": api_key,
+            "base_url": base_url,
+        }
+        del nvidia_api_key, api_key  # a traceback shows what a frame holds
+        _hide(options)
+        ours = in_our_names({**options, "http_client": http_client})
+        if ours.get("scorer") is None:
+            ours.pop("scorer", None)
+        super().__init__(**ours)
+        self._settle_scorer()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _SETTINGS or name == "nvidia_api_key":
+            del value  # a traceback shows what a frame holds
+            update = f"{{{name!r}: ...}}"
+            why = "a scorer is made once: make a new one with it, or a copy by model_copy(update={update})"
+            error = PydanticCustomError("frozen_field", why, {"update": update})
+            raise ValidationError.from_exception_data(
+                type(self).__name__, [{"type": error, "loc": (name,), "input": None}], hide_input=True
+            )
+        super().__setattr__(name, value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy; with a new scorer if the update has a setting of it, else it shares the scorer.
+
+        Args:
+            update: Arguments of the constructor that are to change; they are checked as there.
+            deep: Whether values are copied, too.
+
+        Raises:
+            ValueError, TypeError: As the constructor.
+            MissingKeyError: A pickle lost the key, and the update has none.
+        """
+        changes = dict(update or {})
+        del update  # a traceback shows what a frame holds
+        _hide(changes)
+        changes = in_our_names(changes)
+        twin = super().model_copy(deep=deep)
+        settings = _SETTINGS.keys() & changes
+        if settings:
+            if self._key_lost and not settings & {"api_key", "default_headers", "scorer"}:
+                raise MissingKeyError("a pickle holds no key and no secret header: give api_key along")
+            new_scorer = changes.pop("scorer", None)
+            if new_scorer is not None:
+                twin.__dict__.update(_SETTINGS)
+                changes["scorer"] = new_scorer
+            elif self._own or "scorer" in settings:
+                twin.__dict__["scorer"] = None
+        for name, value in changes.items():
+            BaseModel.__setattr__(twin, name, value)
+        if settings:
+            twin._settle_scorer()  # noqa: SLF001 (its own class)
+        return twin
+
+    @property
+    def nvidia_api_key(self) -> SecretStr | None:
+        """`api_key`, as LlamaIndex's official constructor calls it."""
+        return self.api_key
+
+    @property
+    def available_models(self) -> list[AvailableModel]:
+        """Models there are: of NVIDIA's host those we know, of another server those that it lists.
+
+        A server is asked once, while the caller waits. A scorer that lists none is listed itself.
+        """
+        if self._listed is None:
+            listing = getattr(self.scorer, "models", None)
+            self._listed = available(listing() if callable(listing) else [self.scorer.name])
+        return list(self._listed)
+
+    @classmethod
+    def get_available_models(cls, **options: Any) -> list[AvailableModel]:
+        """`available_models` of an adapter with these options; for NVIDIA's own it needs no key."""
+        try:
+            reranker = cls(**options)
+        except MissingKeyError:
+            return hosted_models()
+        with reranker:
+            return reranker.available_models
+
+    def close(self) -> None:
+        """Closes the connections of the scorer that was made here; one that was passed is its owner's."""
+        if self._own is not None:
+            self._own.close()
+
+    async def aclose(self) -> None:
+        """As `close`, from a coroutine."""
+        if self._own is not None:
+            await self._own.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = BaseModel.__getstate__(self)  # LlamaIndex's drops what it can't pickle
+        kept = {"api_key": None, "default_headers": _public(self.default_headers)}
+        lost = self._key_lost or any(getattr(self, name) != value for name, value in kept.items())
+        state["__dict__"] = {**state["__dict__"], **kept}
+        state["__pydantic_private__"] = {**state["__pydantic_private__"], "_key_lost": lost}
+        return state
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        BaseModel.__setstate__(self, state)
+
+    @field_validator(*_RANK_OPTIONS, mode="before")
+    @classmethod
+    def _as_the_core_allows(cls, value: Any, info: ValidationInfo) -> Any:
+        name = str(info.field_name)
+        if name == "top_n" and isinstance(value, str) and value.strip().isdecimal():
+            value = int(value)  # of a configuration; the official classes take it
+        try:
+            return getattr(RankOptions(**{name: value}), name)
+        except TypeError as error:
+            raise ValueError(str(error)) from error  # pydantic reports only these with the field's name
+
+    @model_serializer(mode="wrap")
+    def custom_model_dump(
+        self,
+        handler: SerializerFunctionWrapHandler,
+        info: SerializationInfo,  # noqa: ARG002 (LlamaIndex's signature)
+    ) -> dict[str, Any]:
+        """What was said: a scorer's name, or the settings of the one made here; never a key."""
+        dumped: dict[str, Any] = handler(self)
+        for name in _SETTINGS.keys() - {"scorer"} if self._own is None else ("scorer",):
+            dumped.pop(name, None)
+        return dumped
+
+    def _rank_options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _RANK_OPTIONS}
+
+    def _rank_arguments(
+        self,
+        query: str,
+        texts: Sequence[str],
+        unread: Sequence[int],
+        retrieval_scores: Callable[[], list[float | None]],
+    ) -> dict[str, Any]:
+        """Arguments of `rerank`; to be called by the method that the user calls.
+
+        Args:
+            query: The query.
+            texts: One a document.
+            unread: Indices of the documents that have an image, or a sound or film.
+            retrieval_scores: Asked only if `fuse` needs them.
+        """
+        scorer, passages = (
+            text_only(self.scorer, texts, unread, stacklevel=4) if unread else (self.scorer, texts)
+        )
+        fusion = as_fusion(self.fuse)
+        return {
+            "scorer": scorer,
+            "query": query,
+            "passages": passages,
+            "retrieval_scores": retrieval_scores() if fusion and fusion.needs_scores else None,
+            **self._rank_options(),
+        }
+
+    def _server(self) -> str | None:
+        """`base_url` as this adapter reads it."""
+        return self.base_url
+
+    def _settle_scorer(self) -> None:
+        """Makes the scorer, unless one was passed, which settings would contradict.
+
+        Raises:
+            TypeError: A setting is of the wrong type.
+            ValueError: A setting is malformed, out of range or at odds with another.
+            MissingKeyError: NVIDIA's host wants a key and there is none.
+        """
+        self._key_lost, self._listed, self._own = False, None, None
+        if self.scorer is None:
+            self._own = self.__dict__["scorer"] = self._hosted_scorer()
+            if self._own.name != type(self._own).__name__:  # it knows its model
+                self.__dict__["model"] = self._own.name
+            return
+        said = [name for name, unsaid in _SETTINGS.items() if getattr(self, name) not in (unsaid, {})]
+        said.remove("scorer")
+        if said:
+            leave = ", ".join(said)
+            raise ValueError(
+                f"scorer= has settings of its own: leave {leave} out, or make the scorer with them"
+            )
+
+    def _hosted_scorer(self) -> HostedScorer:
+        from .hosted import HostedScorer
+
+        model = self.model or None  # "" of an unset variable
+        self.__dict__["base_url"] = self.base_url or os.environ.get("NVIDIA_BASE_URL") or None
+        if kind := other_kind(model, self._server()):
+            warnings.warn(
+                f"Model {model} is incompatible with client NVIDIARerank: by its name it is {kind} model. "
+                "NVIDIARerank.get_available_models() lists those that rank.",
+                stacklevel=4,
+            )
+        known, limits = (
+            models.find(model or ""),
+            ("timeout", "max_retries", "max_concurrency", "scale", "extra_body", "verify"),
+        )
+        return HostedScorer(
+            model,
+            base_url=self._server(),
+            api_key=self.api_key,
+            long_passages=self.long_passages,
+            truncate=... if self.truncate is None and self.long_passages else self.truncate,
+            headers=self.default_headers,
+            send_key_over_http=self.send_key_over_http,
+            max_batch_size=self.max_batch_size
+            and min(self.max_batch_size, known.max_passages if known else 512),
+            **{name: value for name in limits if (value := getattr(self, name)) is not None},
+        )
+
+
+_SETTINGS = {
+    name: field.default for name, field in RerankFields.model_fields.items() if name not in _RANK_OPTIONS
+}
