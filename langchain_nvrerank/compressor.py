@@ -11,12 +11,12 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda, ensure_conf
 
 from nvrerank import arerank, rerank
 from nvrerank.adapter_fields import RerankFields
+from nvrerank.adapters import checked_candidates
 from nvrerank.fusion import as_data, as_fusion
 
 from .documents import (
     DOCUMENTS_KEYS,
     QUERY_KEYS,
-    checked_documents,
     images,
     ranked_documents,
     retrieval_scores,
@@ -105,9 +105,8 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
             ValueError: The query is blank.
             nvrerank.NVRerankError: The scorer failed (unless `on_error="passthrough"`).
         """
-        candidates = checked_documents(documents)
-        manager = CallbackManager.configure(_own_or_inherited(callbacks), local_metadata=self._run_metadata())
-        run = manager.on_chain_start(None, {"query": query, "documents": candidates}, **self._run_kind())
+        candidates = checked_candidates(documents, Document, "documents")
+        run = self._start(CallbackManager, callbacks, query, candidates)
         try:
             ranked = rerank(**self._question(query, candidates))
             result = ranked_documents(candidates, ranked, self.score_mode)
@@ -121,13 +120,8 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         self, documents: Iterable[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
         """As `compress_documents`, without blocking the event loop."""
-        candidates = checked_documents(documents)
-        manager = AsyncCallbackManager.configure(
-            _own_or_inherited(callbacks), local_metadata=self._run_metadata()
-        )
-        run = await manager.on_chain_start(
-            None, {"query": query, "documents": candidates}, **self._run_kind()
-        )
+        candidates = checked_candidates(documents, Document, "documents")
+        run = await self._start(AsyncCallbackManager, callbacks, query, candidates)
         try:
             ranked = await arerank(**self._question(query, candidates))
             result = ranked_documents(candidates, ranked, self.score_mode)
@@ -164,16 +158,21 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
 
         return RunnableLambda(rerank_documents, arerank_documents, name="rerank_documents")
 
-    def _run_kind(self) -> dict[str, Any]:
-        return {"name": type(self).__name__, "run_type": self.run_type}
-
-    def _run_metadata(self) -> dict[str, Any]:
-        return {"scorer": self.scorer.name, **self._rank_options(), "fuse": as_data(as_fusion(self.fuse))}
+    def _start(
+        self,
+        manager: type[CallbackManager | AsyncCallbackManager],
+        callbacks: Callbacks | None,
+        query: str,
+        documents: list[Document],
+    ) -> Any:
+        """Starts a run of the caller's, or of the chain that this call is made in."""
+        inherited = ensure_config().get("callbacks") if callbacks is None else callbacks
+        metadata = {"scorer": self.scorer.name, **self._rank_options(), "fuse": as_data(as_fusion(self.fuse))}
+        inputs = {"query": query, "documents": documents}
+        return manager.configure(inherited, local_metadata=metadata).on_chain_start(
+            None, inputs, name=type(self).__name__, run_type=self.run_type
+        )
 
     def _question(self, query: str, documents: list[Document]) -> dict[str, Any]:
         texts = [document.page_content for document in documents]
         return self._rank_arguments(query, texts, images(documents), lambda: retrieval_scores(documents))
-
-
-def _own_or_inherited(callbacks: Callbacks | None) -> Callbacks | None:
-    return ensure_config().get("callbacks") if callbacks is None else callbacks

@@ -9,8 +9,7 @@ from typing import Any
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore
 
 from nvrerank import Ranking
-from nvrerank.adapters import passed_through
-from nvrerank.fusion import known_score
+from nvrerank.adapters import first_known, passed_through
 from nvrerank.texts import span_before_cleaning
 
 RETRIEVAL_SCORE_KEY = "retrieval_score"
@@ -41,21 +40,6 @@ class RerankedNode(NodeWithScore):
     relevance_truncated: bool | None = None
     relevance_query_truncated: bool = False
     fused_score: float | None = None
-
-
-def checked_nodes(nodes: Iterable[NodeWithScore]) -> list[NodeWithScore]:
-    """Takes nodes out of any iterable, once.
-
-    Raises:
-        TypeError: It is not an iterable, or an item is not a `NodeWithScore`.
-    """
-    if not isinstance(nodes, Iterable):
-        raise TypeError(f"nodes must be a list of NodeWithScore, not {type(nodes).__name__}")
-    checked = list(nodes)
-    for index, node in enumerate(checked):
-        if not isinstance(node, NodeWithScore):
-            raise TypeError(f"nodes[{index}] must be a NodeWithScore, not {type(node).__name__}")
-    return checked
 
 
 def text_of(scored: NodeWithScore) -> str:
@@ -139,5 +123,4 @@ def _copy(node: BaseNode, retrieval_score: float | None) -> BaseNode:
 
 def _retrieval_score(scored: NodeWithScore) -> float | None:
     kept = getattr(scored, "retrieval_score", None), scored.node.metadata.get(RETRIEVAL_SCORE_KEY)
-    scores = map(known_score, (*kept, scored.score))
-    return next((score for score in scores if score is not None), None)
+    return first_known(*kept, scored.score)

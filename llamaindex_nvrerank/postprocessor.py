@@ -16,9 +16,10 @@ from pydantic import SerializationInfo, SerializerFunctionWrapHandler, model_ser
 
 from nvrerank import arerank, rerank
 from nvrerank.adapter_fields import RerankFields
+from nvrerank.adapters import checked_candidates
+from nvrerank.nvidia_compat import with_endpoint
 
-from .endpoint import with_endpoint
-from .nodes import checked_nodes, media, ranked_nodes, retrieval_scores, text_of
+from .nodes import media, ranked_nodes, retrieval_scores, text_of
 
 dispatcher = get_dispatcher(__name__)
 
@@ -91,7 +92,7 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        candidates, query = checked_nodes(nodes), _checked_query(query_bundle)
+        candidates, query = checked_candidates(nodes, NodeWithScore, "nodes"), _checked_query(query_bundle)
         with self._events(candidates, query) as result:
             ranked = rerank(**self._question(query, candidates))
             result.extend(ranked_nodes(candidates, ranked, keep_retrieval_score=self.keep_retrieval_score))
@@ -101,7 +102,7 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
     async def _apostprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        candidates, query = checked_nodes(nodes), _checked_query(query_bundle)
+        candidates, query = checked_candidates(nodes, NodeWithScore, "nodes"), _checked_query(query_bundle)
         with self._events(candidates, query) as result:
             ranked = await arerank(**self._question(query, candidates))
             result.extend(ranked_nodes(candidates, ranked, keep_retrieval_score=self.keep_retrieval_score))

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -25,13 +24,11 @@ from pydantic import (
     SecretStr,
     SerializationInfo,
     SerializerFunctionWrapHandler,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_serializer,
 )
 from pydantic.json_schema import SkipJsonSchema
-from pydantic_core import PydanticCustomError
 
 from . import models
 from .adapters import text_only
@@ -46,6 +43,7 @@ if TYPE_CHECKING:
     from .hosted import HostedScorer
 
 _RANK_OPTIONS = tuple(field.name for field in fields(RankOptions))
+_PASSED_ON = ("long_passages", "scale", "extra_body", "timeout", "max_retries", "max_concurrency", "verify")
 _SECRETS = {"nvidia_api_key", "api_key", "default_headers", "extra_headers"}
 
 
@@ -64,10 +62,11 @@ def _hidden(secret: object) -> object:
     return SecretStr(secret) if isinstance(secret, str) else Secret[Any](secret)
 
 
-def _hide(given: dict[str, Any]) -> None:
+def _hide(given: dict[str, Any]) -> dict[str, Any]:
     """Makes keys and headers unreadable in place, before anything can fail and show them in a traceback."""
     for name in _SECRETS.intersection(given):
         given[name] = _hidden(given.pop(name))
+    return given
 
 
 def _public(headers: dict[str, str] | None) -> dict[str, str] | None:
@@ -80,12 +79,12 @@ def _public(headers: dict[str, str] | None) -> dict[str, str] | None:
 
 
 def _instance(scorer: object) -> object:
-    if isinstance(scorer, str):
-        raise ValueError(  # noqa: TRY004 (pydantic reports only these with the field's name)
-            "it must be an instance of Scorer, and a dump has only its name: pass the scorer itself "
-            "beside what was saved, such as scorer=LocalScorer(); a hosted model's name goes into model="
-        )
-    return scorer
+    if scorer is None or isinstance(scorer, Scorer):
+        return scorer
+    raise ValueError(  # pydantic reports only these with the field's name
+        "it must be an instance of Scorer, and a dump has only its name: pass the scorer itself beside "
+        "what was saved, such as scorer=LocalScorer(); a hosted model's name goes into model="
+    )
 
 
 class RerankFields(BaseModel):
@@ -119,7 +118,7 @@ class RerankFields(BaseModel):
     verify: bool | str | None = None
     send_key_over_http: bool = False
     scorer: Annotated[
-        SkipJsonSchema[Scorer], BeforeValidator(_instance), PlainSerializer(lambda scorer: scorer.name, str)
+        SkipJsonSchema[Scorer], PlainValidator(_instance), PlainSerializer(lambda scorer: scorer.name, str)
     ] = None  # type: ignore[assignment]  # made by the constructor
 
     top_n: int | None = 5
@@ -150,26 +149,20 @@ class RerankFields(BaseModel):
             "base_url": base_url,
         }
         del nvidia_api_key, api_key  # a traceback shows what a frame holds
-        _hide(options)
-        ours = in_our_names({**options, "http_client": http_client})
-        if ours.get("scorer") is None:
-            ours.pop("scorer", None)
-        super().__init__(**ours)
+        super().__init__(**in_our_names(_hide(options) | {"http_client": http_client}))
         self._settle_scorer()
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _SETTINGS or name == "nvidia_api_key":
             del value  # a traceback shows what a frame holds
-            update = f"{{{name!r}: ...}}"
-            why = "a scorer is made once: make a new one with it, or a copy by model_copy(update={update})"
-            error = PydanticCustomError("frozen_field", why, {"update": update})
-            raise ValidationError.from_exception_data(
-                type(self).__name__, [{"type": error, "loc": (name,), "input": None}], hide_input=True
+            copy = f"model_copy(update={{{name!r}: ...}})"
+            raise ValueError(
+                f"{name} is its scorer's, which is made once: make a new one with it, or a {copy}"
             )
         super().__setattr__(name, value)
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy; with a new scorer if the update has a setting of it, else it shares the scorer.
+        """A copy; it shares the scorer, unless the update has a setting of one.
 
         Args:
             update: Arguments of the constructor that are to change; they are checked as there.
@@ -179,21 +172,15 @@ class RerankFields(BaseModel):
             ValueError, TypeError: As the constructor.
             MissingKeyError: A pickle lost the key, and the update has none.
         """
-        changes = dict(update or {})
+        changes = in_our_names(_hide(dict(update or {})))
         del update  # a traceback shows what a frame holds
-        _hide(changes)
-        changes = in_our_names(changes)
-        twin = super().model_copy(deep=deep)
-        settings = _SETTINGS.keys() & changes
-        if settings:
-            if self._key_lost and not settings & {"api_key", "default_headers", "scorer"}:
-                raise MissingKeyError("a pickle holds no key and no secret header: give api_key along")
-            new_scorer = changes.pop("scorer", None)
-            if new_scorer is not None:
-                twin.__dict__.update(_SETTINGS)
-                changes["scorer"] = new_scorer
-            elif self._own or "scorer" in settings:
-                twin.__dict__["scorer"] = None
+        twin, settings = super().model_copy(deep=deep), _SETTINGS.keys() & changes
+        if changes.get("scorer") is not None:
+            twin.__dict__.update(_SETTINGS)
+        elif settings and self._key_lost and not settings & {"api_key", "default_headers"}:
+            raise MissingKeyError("a pickle holds no key and no secret header: give api_key along")
+        elif settings and self._own:
+            twin.__dict__["scorer"] = None
         for name, value in changes.items():
             BaseModel.__setattr__(twin, name, value)
         if settings:
@@ -278,9 +265,8 @@ class RerankFields(BaseModel):
     ) -> dict[str, Any]:
         """What was said: a scorer's name, or the settings of the one made here; never a key."""
         dumped: dict[str, Any] = handler(self)
-        for name in _SETTINGS.keys() - {"scorer"} if self._own is None else ("scorer",):
-            dumped.pop(name, None)
-        return dumped
+        dropped = ("scorer",) if self._own else _SETTINGS.keys() - {"scorer"}
+        return {name: value for name, value in dumped.items() if name not in dropped}
 
     def _rank_options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _RANK_OPTIONS}
@@ -288,60 +274,49 @@ class RerankFields(BaseModel):
     def _rank_arguments(
         self,
         query: str,
-        texts: Sequence[str],
+        passages: Sequence[str],
         unread: Sequence[int],
         retrieval_scores: Callable[[], list[float | None]],
     ) -> dict[str, Any]:
-        """Arguments of `rerank`; to be called by the method that the user calls.
+        """Arguments of `rerank`.
 
         Args:
             query: The query.
-            texts: One a document.
+            passages: One a document.
             unread: Indices of the documents that have an image, or a sound or film.
-            retrieval_scores: Asked only if `fuse` needs them.
+            retrieval_scores: Called only if `fuse` needs them.
         """
-        scorer, passages = (
-            text_only(self.scorer, texts, unread, stacklevel=4) if unread else (self.scorer, texts)
-        )
-        fusion = as_fusion(self.fuse)
-        return {
-            "scorer": scorer,
-            "query": query,
-            "passages": passages,
-            "retrieval_scores": retrieval_scores() if fusion and fusion.needs_scores else None,
-            **self._rank_options(),
-        }
+        scorer, fusion = self.scorer, as_fusion(self.fuse)
+        if unread:
+            scorer, passages = text_only(scorer, passages, unread, stacklevel=5)
+        known = retrieval_scores() if fusion and fusion.needs_scores else None
+        asked = {"scorer": scorer, "query": query, "passages": passages, "retrieval_scores": known}
+        return asked | self._rank_options()
 
     def _server(self) -> str | None:
         """`base_url` as this adapter reads it."""
         return self.base_url
 
     def _settle_scorer(self) -> None:
-        """Makes the scorer, unless one was passed, which settings would contradict.
-
-        Raises:
-            TypeError: A setting is of the wrong type.
-            ValueError: A setting is malformed, out of range or at odds with another.
-            MissingKeyError: NVIDIA's host wants a key and there is none.
-        """
+        """Makes the scorer, unless one was passed, which settings would contradict."""
         self._key_lost, self._listed, self._own = False, None, None
         if self.scorer is None:
             self._own = self.__dict__["scorer"] = self._hosted_scorer()
             if self._own.name != type(self._own).__name__:  # it knows its model
                 self.__dict__["model"] = self._own.name
             return
-        said = [name for name, unsaid in _SETTINGS.items() if getattr(self, name) not in (unsaid, {})]
-        said.remove("scorer")
-        if said:
-            leave = ", ".join(said)
+        unsaid = _SETTINGS | {"scorer": self.scorer}
+        if said := ", ".join(
+            name for name, value in unsaid.items() if getattr(self, name) not in (value, {})
+        ):
             raise ValueError(
-                f"scorer= has settings of its own: leave {leave} out, or make the scorer with them"
+                f"scorer= has settings of its own: leave {said} out, or make the scorer with them"
             )
 
     def _hosted_scorer(self) -> HostedScorer:
         from .hosted import HostedScorer
 
-        model = self.model or None  # "" of an unset variable
+        self.__dict__["model"] = model = self.model or None  # "" of an unset variable
         self.__dict__["base_url"] = self.base_url or os.environ.get("NVIDIA_BASE_URL") or None
         if kind := other_kind(model, self._server()):
             warnings.warn(
@@ -349,21 +324,17 @@ class RerankFields(BaseModel):
                 "NVIDIARerank.get_available_models() lists those that rank.",
                 stacklevel=4,
             )
-        known, limits = (
-            models.find(model or ""),
-            ("timeout", "max_retries", "max_concurrency", "scale", "extra_body", "verify"),
-        )
+        known = models.find(model or "")
+        most = known.max_passages if known else 512
         return HostedScorer(
             model,
             base_url=self._server(),
             api_key=self.api_key,
-            long_passages=self.long_passages,
-            truncate=... if self.truncate is None and self.long_passages else self.truncate,
             headers=self.default_headers,
+            truncate=... if self.truncate is None and self.long_passages else self.truncate,
+            max_batch_size=self.max_batch_size and min(self.max_batch_size, most),
             send_key_over_http=self.send_key_over_http,
-            max_batch_size=self.max_batch_size
-            and min(self.max_batch_size, known.max_passages if known else 512),
-            **{name: value for name in limits if (value := getattr(self, name)) is not None},
+            **{name: value for name in _PASSED_ON if (value := getattr(self, name)) is not None},
         )
 
 

@@ -1,14 +1,18 @@
-"""What both adapters decide alike: media that nobody reads yet, and whether anything was scored. Pure."""
+"""What both adapters decide alike: candidates checked, media that nobody reads, what was scored. Pure."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from .errors import RequestRejectedError
+from .fusion import known_score
 from .ranking import Ranking
 from .scorer import Scorer
 from .texts import is_blank
+
+T = TypeVar("T")
 
 
 class _Refusing(Scorer):
@@ -51,6 +55,26 @@ def text_only(
         stacklevel=stacklevel,
     )
     return scorer, texts
+
+
+def checked_candidates(candidates: Iterable[T], kind: type[T], plural: str) -> list[T]:
+    """Takes documents or nodes out of any iterable, once.
+
+    Raises:
+        TypeError: It is not an iterable, or an item is not of this kind.
+    """
+    if not isinstance(candidates, Iterable):
+        raise TypeError(f"{plural} must be a list of {kind.__name__}, not {type(candidates).__name__}")
+    checked = list(candidates)
+    for index, one in enumerate(checked):
+        if not isinstance(one, kind):
+            raise TypeError(f"{plural}[{index}] must be a {kind.__name__}, not {type(one).__name__}")
+    return checked
+
+
+def first_known(*scores: object) -> float | None:
+    """The first of a framework's scores that is a finite number."""
+    return next((known for score in scores if (known := known_score(score)) is not None), None)
 
 
 def passed_through(ranked: Ranking) -> bool:

@@ -19,6 +19,8 @@ _INSTEAD = {
     "transport": "it is the scorer's: scorer=HostedScorer(..., transport=...)",
 }
 
+_COMPLETE = re.compile(r"/(v\d+|ranking|reranking|rerank)$")
+_PREFIXED = re.compile(r"https?://[^/]+/.+")
 _NVIDIA = re.compile(r"\s*https?://([\w-]+\.)*nvidia\.com(:\d+)?(/|\s*$)", re.IGNORECASE)
 _KINDS = {
     "an embedding": re.compile(r"embed|bge-m3|clip|(^|/)(e5|gte)-"),
@@ -48,7 +50,13 @@ class AvailableModel:
 
 def available(ids: Iterable[str]) -> list[AvailableModel]:
     """Models by id, with what we know of them."""
-    return [_available(one) for one in ids]
+    known = ((name, models.find(name)) for name in ids)
+    return [
+        AvailableModel(name, "ranking-vlm" if one.images else "ranking", one.aliases)
+        if one
+        else AvailableModel(name)
+        for name, one in known
+    ]
 
 
 def hosted_models() -> list[AvailableModel]:
@@ -82,6 +90,18 @@ def in_our_names(given: dict[str, Any]) -> dict[str, Any]:
     return ours
 
 
+def with_endpoint(base_url: str) -> str:
+    """A base_url as LlamaIndex's official class reads it: https://proxy/nim is https://proxy/nim/ranking.
+
+    Whatever ends in a version or an endpoint stays as it is; so does what is no such URL, and a server's
+    root, under which a NIM has nothing.
+    """
+    trimmed = base_url.strip().rstrip("/")
+    if _PREFIXED.fullmatch(trimmed) and not _COMPLETE.search(trimmed):
+        return f"{trimmed}/ranking"
+    return base_url
+
+
 def other_kind(model: str | None, server: str | None) -> str | None:
     """What a model of NVIDIA's host is by its name, if not a reranker; None: a reranker, or who knows.
 
@@ -94,10 +114,3 @@ def other_kind(model: str | None, server: str | None) -> str | None:
     if (server and not _NVIDIA.match(server)) or re.search("rank|^nvdev/", name) or models.find(name):
         return None
     return next((kind for kind, names in _KINDS.items() if names.search(name)), None)
-
-
-def _available(name: str) -> AvailableModel:
-    known = models.find(name)
-    if known is None:
-        return AvailableModel(name)
-    return AvailableModel(name, "ranking-vlm" if known.images else "ranking", known.aliases)

@@ -241,11 +241,8 @@ CHANGES = {
 def test_what_belongs_to_the_scorer_is_not_assigned_and_the_message_says_what_to_do(make, name, value):
     reranker = make(model="m", base_url=URL, api_key=KEY, truncate="END")
     before, scorer = reranker.model_dump(), reranker.scorer
-    with pytest.raises(
-        ValidationError, match=rf"make a new one with it, or .*update=\{{'{name}': ...}}"
-    ) as caught:
+    with pytest.raises(ValueError, match=rf"make a new one with it, or a .*update=\{{'{name}': ...}}"):
         setattr(reranker, name, value)
-    assert (caught.value.errors()[0]["type"], caught.value.errors()[0]["loc"]) == ("frozen_field", (name,))
     assert (reranker.model_dump(), reranker.scorer) == (before, scorer)
 
 
