@@ -62,6 +62,10 @@ def _hidden(secret: object) -> object:
     return SecretStr(secret) if isinstance(secret, str) else Secret[Any](secret)
 
 
+def _hidden_or_none(key: object) -> object:
+    return _hidden(key) or None  # "" of an unset variable; the scorer refuses what is no string
+
+
 def _hide(given: dict[str, Any]) -> dict[str, Any]:
     """Makes keys and headers unreadable in place, before anything can fail and show them in a traceback."""
     for name in _SECRETS.intersection(given):
@@ -101,7 +105,7 @@ class RerankFields(BaseModel):
     base_url: str | None = None
     api_key: Annotated[
         SecretStr | None,
-        PlainValidator(_hidden, json_schema_input_type=SecretStr | None),  # the scorer refuses what is no str
+        PlainValidator(_hidden_or_none, json_schema_input_type=SecretStr | None),
         Field(exclude=True, repr=False),
     ] = None
     max_batch_size: int | None = None
@@ -142,22 +146,18 @@ class RerankFields(BaseModel):
         http_client: None = None,
         **options: Any,
     ) -> None:
-        options |= {
-            "model": model,
-            "nvidia_api_key": nvidia_api_key,
-            "api_key": api_key,
-            "base_url": base_url,
-        }
-        del nvidia_api_key, api_key  # a traceback shows what a frame holds
+        given = {"model": model, "nvidia_api_key": nvidia_api_key, "api_key": api_key, "base_url": base_url}
+        options |= {name: value for name, value in given.items() if value is not None}
+        del given, nvidia_api_key, api_key  # a traceback shows what a frame holds
         super().__init__(**in_our_names(_hide(options) | {"http_client": http_client}))
         self._settle_scorer()
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _SETTINGS or name == "nvidia_api_key":
             del value  # a traceback shows what a frame holds
-            copy = f"model_copy(update={{{name!r}: ...}})"
             raise ValueError(
-                f"{name} is its scorer's, which is made once: make a new one with it, or a {copy}"
+                f"{name} can't be assigned, since a scorer is made once: make a new {type(self).__name__} "
+                f"with it, or a copy with model_copy(update={{{name!r}: ...}})"
             )
         super().__setattr__(name, value)
 
@@ -263,7 +263,7 @@ class RerankFields(BaseModel):
         handler: SerializerFunctionWrapHandler,
         info: SerializationInfo,  # noqa: ARG002 (LlamaIndex's signature)
     ) -> dict[str, Any]:
-        """What was said: a scorer's name, or the settings of the one made here; never a key."""
+        """The fields: of a scorer that was passed its name, of one made here its settings; never a key."""
         dumped: dict[str, Any] = handler(self)
         dropped = ("scorer",) if self._own else _SETTINGS.keys() - {"scorer"}
         return {name: value for name, value in dumped.items() if name not in dropped}
@@ -305,12 +305,12 @@ class RerankFields(BaseModel):
             if self._own.name != type(self._own).__name__:  # it knows its model
                 self.__dict__["model"] = self._own.name
             return
-        unsaid = _SETTINGS | {"scorer": self.scorer}
-        if said := ", ".join(
-            name for name, value in unsaid.items() if getattr(self, name) not in (value, {})
-        ):
+        expected = _SETTINGS | {"scorer": self.scorer}
+        given = [name for name, value in expected.items() if getattr(self, name) not in (value, {})]
+        if given:
+            leave = ", ".join(given)
             raise ValueError(
-                f"scorer= has settings of its own: leave {said} out, or make the scorer with them"
+                f"scorer= has settings of its own: leave {leave} out, or make the scorer with them"
             )
 
     def _hosted_scorer(self) -> HostedScorer:

@@ -213,7 +213,7 @@ def test_the_older_name_of_default_headers_does_the_same(nim, make, rank):
 
 def test_a_scorer_that_is_passed_needs_nothing_of_all_that(make, rank, monkeypatch):
     monkeypatch.setenv("NVIDIA_BASE_URL", "http://127.0.0.1:2/v1")
-    reranker = make(scorer=ByLength(), top_n=1)
+    reranker = make(scorer=ByLength(), top_n=1, api_key="", default_headers={})
     assert rank(reranker, "q", ["a", "bb"]) == [("bb", 2.0)]
     assert reranker.base_url is None
 
@@ -241,7 +241,7 @@ CHANGES = {
 def test_what_belongs_to_the_scorer_is_not_assigned_and_the_message_says_what_to_do(make, name, value):
     reranker = make(model="m", base_url=URL, api_key=KEY, truncate="END")
     before, scorer = reranker.model_dump(), reranker.scorer
-    with pytest.raises(ValueError, match=rf"make a new one with it, or a .*update=\{{'{name}': ...}}"):
+    with pytest.raises(ValueError, match=rf"make a new NVIDIARerank with it, or .*update=\{{'{name}': ...}}"):
         setattr(reranker, name, value)
     assert (reranker.model_dump(), reranker.scorer) == (before, scorer)
 
