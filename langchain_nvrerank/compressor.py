@@ -14,14 +14,7 @@ from nvrerank.adapter_fields import RerankFields
 from nvrerank.adapters import checked_candidates
 from nvrerank.fusion import as_data, as_fusion
 
-from .documents import (
-    DOCUMENTS_KEYS,
-    QUERY_KEYS,
-    images,
-    ranked_documents,
-    retrieval_scores,
-    value_of,
-)
+from .documents import DOCUMENTS_KEYS, QUERY_KEYS, images, ranked_documents, retrieval_scores, value_of
 
 
 class NVIDIARerank(RerankFields, BaseDocumentCompressor):
@@ -112,7 +105,7 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         candidates = checked_candidates(documents, Document, "documents")
         run = self._start(CallbackManager, callbacks, query, candidates)
         try:
-            ranked = rerank(**self._question(query, candidates))
+            ranked = rerank(**self._arguments(query, candidates))
             result = ranked_documents(candidates, ranked, self.score_mode)
         except BaseException as error:
             run.on_chain_error(error)
@@ -127,7 +120,7 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         candidates = checked_candidates(documents, Document, "documents")
         run = await self._start(AsyncCallbackManager, callbacks, query, candidates)
         try:
-            ranked = await arerank(**self._question(query, candidates))
+            ranked = await arerank(**self._arguments(query, candidates))
             result = ranked_documents(candidates, ranked, self.score_mode)
         except BaseException as error:
             await run.on_chain_error(error)
@@ -177,6 +170,6 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
             None, inputs, name=type(self).__name__, run_type=self.run_type
         )
 
-    def _question(self, query: str, documents: list[Document]) -> dict[str, Any]:
+    def _arguments(self, query: str, documents: list[Document]) -> dict[str, Any]:
         texts = [document.page_content for document in documents]
         return self._rank_arguments(query, texts, images(documents), lambda: retrieval_scores(documents))

@@ -38,8 +38,11 @@ def images(documents: Iterable[Document]) -> list[int]:
 
     Anything else under that name, such as a file's, is metadata like any other.
     """
-    found = ((index, document.metadata.get(IMAGE_KEY)) for index, document in enumerate(documents))
-    return [index for index, image in found if isinstance(image, str) and _IMAGE.match(image)]
+    return [
+        index
+        for index, one in enumerate(documents)
+        if isinstance(image := one.metadata.get(IMAGE_KEY), str) and _IMAGE.match(image)
+    ]
 
 
 def ranked_documents(

@@ -98,7 +98,7 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         candidates, query = checked_candidates(nodes, NodeWithScore, "nodes"), _checked_query(query_bundle)
         with self._events(candidates, query) as result:
-            ranked = rerank(**self._question(query, candidates))
+            ranked = rerank(**self._arguments(query, candidates))
             result.extend(ranked_nodes(candidates, ranked, keep_retrieval_score=self.keep_retrieval_score))
         return result
 
@@ -108,11 +108,11 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         candidates, query = checked_candidates(nodes, NodeWithScore, "nodes"), _checked_query(query_bundle)
         with self._events(candidates, query) as result:
-            ranked = await arerank(**self._question(query, candidates))
+            ranked = await arerank(**self._arguments(query, candidates))
             result.extend(ranked_nodes(candidates, ranked, keep_retrieval_score=self.keep_retrieval_score))
         return result
 
-    def _question(self, query: QueryBundle, nodes: list[NodeWithScore]) -> dict[str, Any]:
+    def _arguments(self, query: QueryBundle, nodes: list[NodeWithScore]) -> dict[str, Any]:
         texts = [text_of(scored) for scored in nodes]
         return self._rank_arguments(query.query_str, texts, media(nodes), lambda: retrieval_scores(nodes))
 

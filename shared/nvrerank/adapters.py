@@ -24,9 +24,6 @@ class _Refusing(Scorer):
     def score(self, query: str, passages: Sequence[str]) -> list[float]:  # noqa: ARG002
         raise self._error
 
-    async def ascore(self, query: str, passages: Sequence[str]) -> list[float]:
-        return self.score(query, passages)
-
 
 def text_only(
     scorer: Scorer, texts: Sequence[str], unread: Sequence[int], *, stacklevel: int
