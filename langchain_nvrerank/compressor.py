@@ -1,4 +1,4 @@
-"""A `Scorer` as LangChain's document compressor: options, runs for tracers, sync and async."""
+"""A `Scorer` as LangChain's document compressor: runs for tracers, sync and async."""
 
 from __future__ import annotations
 
@@ -36,50 +36,9 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
     `metadata["fused_score"]`. "zscore" takes what retrieval scored from the first of
     `metadata["retrieval_score"]`, `["relevance_score"]` and `["score"]` that is a number.
 
-    Without `scorer` it takes what NVIDIA's official class of this name takes, and makes its scorer of that,
-    once: the arguments up to `send_key_over_http` can't be assigned later, `model_copy(update={...})` makes a
-    copy with others; the rest can. No connection is opened before the first use. `close()`, or a with
-    statement, closes those of a scorer that was made here. Copies share the scorer. A dump or pickle has the
-    settings and never a key: tell what was unpickled by `model_copy(update={"api_key": ...})`, unless the key
-    is in NVIDIA_API_KEY.
-
     Attributes:
-        scorer: What scores: `nvrerank.LocalScorer()` or any other `nvrerank.Scorer`, in place of all the
-            arguments from `model` to `send_key_over_http`. None: a `nvrerank.HostedScorer` made of them.
-        model: The model's name. None: NVIDIA's own default, or what the server of `base_url` lists first.
-        base_url: A server's root, its /v1, a proxy's prefix or a full endpoint. None: NVIDIA_BASE_URL,
-            else NVIDIA's hosted API.
-        api_key: A str or a SecretStr; `nvidia_api_key` is the same and counts first. None: NVIDIA_API_KEY,
-            which is sent to NVIDIA's own hosts only.
-        max_batch_size: Passages a request, at most; never more than the server takes. None: 512.
-        long_passages: What becomes of a passage that is too long: "truncate" cuts its end off, "windows"
-            scores it in parts, "error" refuses it. None: as `truncate` says.
-        truncate: What the server does with a pair that is too long: "END" cuts, "NONE" refuses. None: as
-            `long_passages` says; if that says nothing, as the server likes.
-        scale: What the server's scores are, "logit" or "probability". None: as `HostedScorer` finds out.
-        extra_body: More members of every request's body, such as {"instruction": "..."}.
-        default_headers: More headers for every request; `extra_headers` is the same.
-        timeout: Seconds a call may take, all in all. None: 60.
-        max_retries: Tries after the first. None: 3.
-        max_concurrency: Requests under way at once, over all calls. None: 8.
-        verify: What TLS trusts: the usual authorities (None or True), those of a file or folder, or
-            anybody (False); `verify_ssl` is the same.
-        send_key_over_http: Whether a key that was passed may go to another machine in clear.
-        top_n: At most so many results; None: all, 0: none.
-        threshold: Least score that stays (inclusive), compared after `score_mode`; drops blanks.
-        score_mode: "logit" as the model gives it, or "sigmoid" for 0..1.
-        on_error: "raise", or "passthrough": the retrieval order cut to top_n, and one warning.
-        fuse: None orders by the reranker alone; "rrf" fuses with the retrieval order, "zscore" with the
-            retrieval scores; `nvrerank.ReciprocalRankFusion(...)` and `nvrerank.ZScoreFusion(...)` hold
-            parameters. Scores and `threshold` stay the reranker's own.
         run_type: What tracers show a reranking as: "chain", which all of them know, or "reranker",
             which OpenInference shows as a span of its own kind.
-
-    Raises:
-        ValueError: An argument is unknown, out of range or at odds with another, here or when it is assigned;
-            most are a `pydantic.ValidationError`.
-        TypeError: A key or header is of the wrong type.
-        nvrerank.MissingKeyError: NVIDIA's host wants a key and there is none.
     """
 
     run_type: Literal["chain", "reranker"] = "chain"

@@ -1,11 +1,11 @@
 """What both adapters can be told, as pydantic fields, and the scorer that is made of it.
 
-Only this module imports pydantic, which both frameworks bring. The arguments are documented in the adapters'
-own docstrings, which a test keeps equal and complete.
+Only this module imports pydantic, which both frameworks bring.
 """
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -55,15 +55,11 @@ class MaskedHeaders(dict[str, str]):
 
 
 def _hidden(secret: object) -> object:
-    if secret is None or isinstance(secret, SecretStr | Secret):
-        return secret
     if isinstance(secret, Mapping):
         return MaskedHeaders(secret)
-    return SecretStr(secret) if isinstance(secret, str) else Secret[Any](secret)
-
-
-def _hidden_or_none(key: object) -> object:
-    return _hidden(key) or None  # "" of an unset variable; the scorer refuses what is no string
+    if isinstance(secret, str):
+        return SecretStr(secret)
+    return secret if secret is None or isinstance(secret, SecretStr | Secret) else Secret[Any](secret)
 
 
 def _hide(given: dict[str, Any]) -> dict[str, Any]:
@@ -73,13 +69,16 @@ def _hide(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _public(headers: dict[str, str] | None) -> dict[str, str] | None:
+def _public(headers: dict[str, str]) -> dict[str, str]:
     """Headers without those that authorize."""
-    if not headers:
-        return headers
     from .hosted.key import ExtraHeaders
 
     return ExtraHeaders(headers).without_secrets()
+
+
+def _with_both_names_of_the_key(schema: dict[str, Any]) -> None:
+    if key := schema["properties"].get("api_key"):
+        schema["properties"]["nvidia_api_key"] = key | {"title": "Nvidia Api Key"}
 
 
 def _instance(scorer: object) -> object:
@@ -94,18 +93,63 @@ def _instance(scorer: object) -> object:
 class RerankFields(BaseModel):
     """A scorer, or what a `HostedScorer` is made of, and the options of `rerank`.
 
-    A scorer is made once: its settings can't be assigned, the options of `rerank` can.
+    Without `scorer` it takes what NVIDIA's official class of this name takes, and makes its scorer of that,
+    once: the arguments up to `send_key_over_http` can't be assigned later, `model_copy(update={...})` makes a
+    copy with others; the rest can. No connection is opened before the first use. `close()`, or a with
+    statement, closes those of a scorer that was made here. Copies share the scorer. A dump or pickle has the
+    settings and never a key: tell what was unpickled by `model_copy(update={"api_key": ...})`, unless the key
+    is in NVIDIA_API_KEY.
+
+    Attributes:
+        scorer: What scores: `nvrerank.LocalScorer()` or any other `nvrerank.Scorer`, in place of all the
+            arguments from `model` to `send_key_over_http`. None: a `nvrerank.HostedScorer` made of them.
+        model: The model's name. None: NVIDIA's own default, or what the server of `base_url` lists first.
+        base_url: A server's root, its /v1, a proxy's prefix or a full endpoint. None: NVIDIA_BASE_URL,
+            else NVIDIA's hosted API.
+        api_key: A str or a SecretStr; `nvidia_api_key` is the same and counts first. None: NVIDIA_API_KEY,
+            which is sent to NVIDIA's own hosts only.
+        max_batch_size: Passages a request, at most; never more than the server takes. None: 512.
+        long_passages: What becomes of a passage that is too long: "truncate" cuts its end off, "windows"
+            scores it in parts, "error" refuses it. None: as `truncate` says.
+        truncate: What the server does with a pair that is too long: "END" cuts, "NONE" refuses. None: as
+            `long_passages` says; if that says nothing, as the server likes.
+        scale: What the server's scores are, "logit" or "probability". None: as `HostedScorer` finds out.
+        extra_body: More members of every request's body, such as {"instruction": "..."}.
+        default_headers: More headers for every request; `extra_headers` is the same.
+        timeout: Seconds a call may take, all in all. None: 60.
+        max_retries: Tries after the first. None: 3.
+        max_concurrency: Requests under way at once, over all calls. None: 8.
+        verify: What TLS trusts: the usual authorities (None or True), those of a file or folder, or
+            anybody (False); `verify_ssl` is the same.
+        send_key_over_http: Whether a key that was passed may go to another machine in clear.
+        top_n: At most so many results; None: all, 0: none.
+        threshold: Least score that stays (inclusive), compared after `score_mode`; drops blanks.
+        score_mode: "logit" as the model gives it, or "sigmoid" for 0..1.
+        on_error: "raise", or "passthrough": the retrieval order cut to top_n, and one warning.
+        fuse: None orders by the reranker alone; "rrf" fuses with the retrieval order, "zscore" with the
+            retrieval scores; `nvrerank.ReciprocalRankFusion(...)` and `nvrerank.ZScoreFusion(...)` hold
+            parameters. Scores and `threshold` stay the reranker's own.
+
+    Raises:
+        ValueError: An argument is unknown, out of range or at odds with another, here or when it is assigned;
+            most are a `pydantic.ValidationError`.
+        TypeError: A key or header is of the wrong type.
+        nvrerank.MissingKeyError: NVIDIA's host wants a key and there is none.
     """
 
     model_config = ConfigDict(
-        arbitrary_types_allowed=True, extra="forbid", hide_input_in_errors=True, validate_assignment=True
+        arbitrary_types_allowed=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        json_schema_extra=_with_both_names_of_the_key,
+        validate_assignment=True,
     )
 
     model: str | None = None
     base_url: str | None = None
-    api_key: Annotated[
+    api_key: Annotated[  # "" is an unset variable's; the scorer refuses what is no string
         SecretStr | None,
-        PlainValidator(_hidden_or_none, json_schema_input_type=SecretStr | None),
+        PlainValidator(lambda key: _hidden(key) or None, json_schema_input_type=SecretStr | None),
         Field(exclude=True, repr=False),
     ] = None
     max_batch_size: int | None = None
@@ -113,9 +157,9 @@ class RerankFields(BaseModel):
     truncate: Literal["NONE", "END"] | None = None
     scale: Scale | None = None
     extra_body: dict[str, Any] | None = None
-    default_headers: Annotated[
-        dict[str, str] | None, AfterValidator(_hidden), PlainSerializer(_public, dict[str, str] | None)
-    ] = None
+    default_headers: (
+        Annotated[dict[str, str], AfterValidator(MaskedHeaders), PlainSerializer(_public)] | None
+    ) = None
     timeout: float | None = None
     max_retries: int | None = None
     max_concurrency: int | None = None
@@ -151,6 +195,15 @@ class RerankFields(BaseModel):
         del given, nvidia_api_key, api_key  # a traceback shows what a frame holds
         super().__init__(**in_our_names(_hide(options) | {"http_client": http_client}))
         self._settle_scorer()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Documents an adapter's arguments: those of here, then those under its own `Attributes:`."""
+        super().__init_subclass__(**options)
+        own, heading, added = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")
+        if heading:
+            shared, _, raised = inspect.cleandoc(RerankFields.__doc__ or "").partition("\n\nRaises:")
+            _, _, common = shared.partition("\n\n")
+            cls.__doc__ = f"{own}{common}\n{added}\n\nRaises:{raised}"
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _SETTINGS or name == "nvidia_api_key":
@@ -237,7 +290,7 @@ class RerankFields(BaseModel):
 
     def __getstate__(self) -> dict[Any, Any]:
         state = BaseModel.__getstate__(self)  # LlamaIndex's drops what it can't pickle
-        kept = {"api_key": None, "default_headers": _public(self.default_headers)}
+        kept = {"api_key": None, "default_headers": self.default_headers and _public(self.default_headers)}
         lost = self._key_lost or any(getattr(self, name) != value for name, value in kept.items())
         state["__dict__"] = {**state["__dict__"], **kept}
         state["__pydantic_private__"] = {**state["__pydantic_private__"], "_key_lost": lost}
@@ -278,14 +331,7 @@ class RerankFields(BaseModel):
         unread: Sequence[int],
         retrieval_scores: Callable[[], list[float | None]],
     ) -> dict[str, Any]:
-        """Arguments of `rerank`.
-
-        Args:
-            query: The query.
-            passages: One a document.
-            unread: Indices of the documents that have an image, or a sound or film.
-            retrieval_scores: Called only if `fuse` needs them.
-        """
+        """Arguments of `rerank`; `unread` are indices of passages that have an image, a sound or a film."""
         scorer, fusion = self.scorer, as_fusion(self.fuse)
         if unread:
             scorer, passages = text_only(scorer, passages, unread, stacklevel=5)
@@ -307,8 +353,7 @@ class RerankFields(BaseModel):
             return
         expected = _SETTINGS | {"scorer": self.scorer}
         given = [name for name, value in expected.items() if getattr(self, name) not in (value, {})]
-        if given:
-            leave = ", ".join(given)
+        if leave := ", ".join(given):
             raise ValueError(
                 f"scorer= has settings of its own: leave {leave} out, or make the scorer with them"
             )
