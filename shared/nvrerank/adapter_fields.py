@@ -34,7 +34,7 @@ from . import models
 from .adapters import text_only
 from .errors import MissingKeyError
 from .fusion import Fusion, FusionName, as_data, as_fusion
-from .nvidia_compat import AvailableModel, available, hosted_models, in_our_names, other_kind
+from .nvidia_compat import OTHER_NAMES, AvailableModel, available, hosted_models, in_our_names, other_kind
 from .ranking import OnError, RankOptions, ScoreMode
 from .scorer import Scale, Scorer
 from .windows import LongPassages
@@ -206,7 +206,7 @@ class RerankFields(BaseModel):
             cls.__doc__ = f"{own}{common}\n{added}\n\nRaises:{raised}"
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in _SETTINGS or name == "nvidia_api_key":
+        if name in _SETTINGS or name in OTHER_NAMES:
             del value  # a traceback shows what a frame holds
             raise ValueError(
                 f"{name} can't be assigned, since a scorer is made once: make a new {type(self).__name__} "

@@ -21,7 +21,7 @@ class _Refusing(Scorer):
     def __init__(self, error: RequestRejectedError) -> None:
         self._error = error
 
-    def score(self, query: str, passages: Sequence[str]) -> list[float]:  # noqa: ARG002
+    def _score(self, query: str, passages: Sequence[str]) -> list[float]:  # noqa: ARG002
         raise self._error
 
 

@@ -10,6 +10,8 @@ from typing import Any, Literal
 from . import models
 
 _OURS = {"nvidia_base_url": "base_url", "verify_ssl": "verify", "extra_headers": "default_headers"}
+OTHER_NAMES = ("nvidia_api_key", *_OURS)
+"""What the official classes call arguments that have another name here."""
 
 _INSTEAD = {
     "http_client": "timeout=, verify= and default_headers= do what it did, or scorer=HostedScorer(...)",

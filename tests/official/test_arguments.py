@@ -236,7 +236,16 @@ CHANGES = {
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [*CHANGES.items(), ("api_key", "k"), ("nvidia_api_key", "k"), ("scorer", ByLength())]
+    ("name", "value"),
+    [
+        *CHANGES.items(),
+        ("api_key", "k"),
+        ("nvidia_api_key", "k"),
+        ("nvidia_base_url", URL),
+        ("verify_ssl", False),
+        ("extra_headers", {"x": "y"}),
+        ("scorer", ByLength()),
+    ],
 )
 def test_what_belongs_to_the_scorer_is_not_assigned_and_the_message_says_what_to_do(make, name, value):
     reranker = make(model="m", base_url=URL, api_key=KEY, truncate="END")

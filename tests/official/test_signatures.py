@@ -122,6 +122,24 @@ def test_what_both_adapters_take_both_document_in_the_same_words():
     assert {name: langchain[name] for name in common} == {name: llamaindex[name] for name in common}
 
 
+@pytest.mark.parametrize("ours", [LANGCHAIN, LLAMAINDEX])
+def test_an_argument_of_a_users_own_class_is_documented_after_ours(ours):
+    class Owned(ours):
+        """Ours with an owner.
+
+        Attributes:
+            owner: Whose it is.
+        """
+
+        owner: str = ""
+
+    class Plain(ours):
+        """Ours."""
+
+    assert list(arguments(Owned)) == [*arguments(RerankFields), "owner"]
+    assert inspect.getdoc(Plain) == "Ours."
+
+
 def test_every_other_name_that_is_taken_is_in_the_docstring():
     for ours in (LANGCHAIN, LLAMAINDEX):
         for name in ("nvidia_api_key", "extra_headers", "verify_ssl"):
