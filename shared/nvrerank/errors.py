@@ -5,6 +5,7 @@
     │   ├── MissingKeyError            a hosted model needs a key (also a ValueError)
     │   ├── MissingExtraError          a package is not installed (also an ImportError)
     │   ├── ModelLoadError             a checkpoint can't be used; names file and tensor
+    │   ├── InvalidArgumentError       a scorer's argument proves wrong at its first use (also a ValueError)
     │   └── ScorerClosedError          a scorer was closed (also a RuntimeError)
     ├── fix the call
     │   └── RequestRejectedError       the request itself is wrong; `index` names the passage
@@ -22,6 +23,8 @@ A bad argument stays a `ValueError`, one of the wrong type a `TypeError`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 
 class NVRerankError(Exception):
@@ -66,6 +69,10 @@ class ModelLoadError(NVRerankError):
     """A checkpoint can't be used as it is; the message names the file and the tensor."""
 
 
+class InvalidArgumentError(NVRerankError, ValueError):
+    """An argument of a scorer proves wrong when it is first used; also a `ValueError`."""
+
+
 class ScorerClosedError(NVRerankError, RuntimeError):
     """A scorer is used that was closed; a new one is to be made."""
 
@@ -103,6 +110,11 @@ class RequestRejectedError(NVRerankError):
             retry_after=retry_after,
         )
         self.index = index
+
+    def reindex(self, find: Callable[[int], int | None]) -> None:
+        """Puts `index` into the caller's terms: `find` gives theirs for ours; None: not known."""
+        if self.index is not None:
+            self.index = find(self.index)
 
     def __str__(self) -> str:
         where = "" if self.index is None else f"passages[{self.index}]: "

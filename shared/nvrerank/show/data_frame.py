@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nvrerank.errors import MissingExtraError
-from nvrerank.ranking import Ranking
+from nvrerank.results import Ranking
 
 from .rows import rows_of
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from nvrerank.ranking import Ranked, Ranking
+from nvrerank.results import Ranked, Ranking
 
 from .axes import BLACK, BLUE, GREEN, GREY, ORANGE, FontCoverage, axes_for, size_in_points
 from .rows import Row, check_labels, rows_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nvrerank.ranking import Ranking
+from nvrerank._checks import checked_integer
+from nvrerank.results import Ranking
 from nvrerank.segmentation import Span
 
 
@@ -78,10 +79,4 @@ def checked_count(name: str, count: int | None, *, least: int = 0) -> int | None
         TypeError: It is no integer.
         ValueError: It is less than `least`.
     """
-    if count is None:
-        return None
-    if isinstance(count, bool) or not isinstance(count, int):
-        raise TypeError(f"{name} must be an int or None, not {count!r}")
-    if count < least:
-        raise ValueError(f"{name} must be {least} or more, not {count}")
-    return count
+    return None if count is None else checked_integer(name, count, least=least)
