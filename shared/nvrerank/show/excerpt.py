@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nvrerank.segmentation import Boundaries, Span
 
-_NEAR = 20  # characters within which a cut moves to the end of a sentence or word
+_NEAR = 20  # characters by which a cut moves back, to the end of a sentence or word
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def _shown(text: str, marks: Sequence[Span], length: int | None) -> Span:
     start = max(0, end - length)
     boundaries = Boundaries(text)
     if start:
-        start = boundaries.last(start, min(start + _NEAR, first))
+        start = boundaries.last(max(start - _NEAR, 0), start)
         start += len(text[start:end]) - len(text[start:end].lstrip())
     if end < len(text):
         end = boundaries.last(max(end - _NEAR, min(last, end)), end, floor=0)
