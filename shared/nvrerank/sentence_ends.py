@@ -4,6 +4,9 @@ The full stops of all scripts are Unicode's (Sentence_Terminal in UAX #29), as t
 which is opened at the first use. Whether one ends a sentence is a guess, since the language isn't known, and
 errs towards too few ends: two sentences taken for one do less harm than half a one. Thai and Lao have no full
 stop, but a space after a sentence as within one: there a space ends it after 40 characters.
+
+The rules are our own since `sentencex` has to be told the language: told English, it cuts German, Spanish,
+French and Russian after their abbreviations. Nor do short lines and a table's rows end one there.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ _OPENING = re.compile(r"[\s(\[\"'“‘«„»¿¡*_–—-]*+")
 _LAST_WORD = re.compile(r"(?<!\w)(?:[^\W\d_]\.\s?)*[^\s(\[\"'’“‘«„/]*\Z")  # `Dr`, `U.S`, `z. B`
 _INITIALS = re.compile(r"[^\W\d_](?:\.\s?[^\W\d_])*")
 _INITIAL = re.compile(r"[^\W\d_]{1,2}\.")
-_ORDINAL = re.compile(r"\b(?:am|der|das|dem|den|des|im|vom|zum|zur|beim|ab|seit|bis)\s\d+\Z")  # German's
+_ORDINAL = re.compile(r"\b(?i:am|der|das|dem|den|des|im|vom|zum|zur|beim|ab|seit|bis)\s\d+\Z")  # German's
 
 
 def _words(text: str) -> frozenset[str]:
@@ -45,8 +48,8 @@ def _words(text: str) -> frozenset[str]:
 _BEFORE_NAMES = _words(
     "mr mrs ms mx dr prof st sen rep gov pres gen col maj capt cmdr lt sgt rev hon messrs mt ft vs cf viz"
     " approx ca e.g i.e eg ie resp hr frl bzw z.b u.a d.h i.d.r z.z z.t o.ä s.o s.u v.a i.a incl inkl zzgl"
-    " ggf evtl vgl sog dipl ing med phil jur geb kath ev str tel mme mlle mm p.ex p.ej ej es sr sra sres srta"
-    " dra ud uds lic avda ee sig dott avv geom mgr inż św ul skt dhr mevr drs o.a napr např np"
+    " ggf evtl vgl mio mrd sog dipl ing med phil jur geb kath ev str tel mme mlle mm p.ex p.ej ej es sr sra"
+    " sres srta dra ud uds lic avda ee sig dott avv geom mgr inż św ul skt dhr mevr drs o.a napr např np"
     " т.е т.к г гг ул проф акад см пр стр"
 )
 _BEFORE_NUMBERS = _words(

@@ -42,6 +42,21 @@ def test_english_is_cut_at_its_full_stops_and_nowhere_else(expected):
 @pytest.mark.parametrize(
     "expected",
     [
+        ["Das gilt z. B. für Hunde.", "Katzen auch."],
+        ["Am 3. Mai kam Dr. Müller.", "Das kostet ca. 5 Mio. Euro, d. h. viel.", "Siehe Abb. 3 auf S. 12."],
+        ["Él vive con la Sra. García.", "Véase la pág. 5 del vol. 2.", "¿Está claro?", "Sí."],
+        ["M. Dupont est là, p. ex. en France.", "Mme. Durand part.", "Il pleut."],
+        ["М. А. Булгаков родился в 1891 г. в Киеве.", "Это так, т. е. верно.", "Да."],
+    ],
+    ids=["German", "German dates", "Spanish", "French", "Russian"],
+)
+def test_other_languages_have_their_own_abbreviations(expected):
+    assert split(" ".join(expected)) == expected
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
         ["東京は日本の首都です。", "人口は約1400万人です！", "本当？"],
         ["他说：「你好。」", "然后他走了。"],
         ["真的吗?", "是的。"],

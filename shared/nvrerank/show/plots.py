@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nvrerank.results import Ranked, Ranking
 
@@ -118,7 +118,11 @@ def plot_sweep(sweep: Sweep, *, threshold: float | None = None, ax: Axes | None 
     """
     ax = axes_for(ax, width=7, height=3.6)
     thresholds = [point.threshold for point in sweep.points]
-    style = {"drawstyle": "steps-pre", "linewidth": 2, "marker": "o" if len(thresholds) == 1 else None}
+    style: dict[str, Any] = {
+        "drawstyle": "steps-pre",
+        "linewidth": 2,
+        "marker": "o" if len(thresholds) == 1 else None,
+    }
     for name, colour, line in (("precision", BLUE, "--"), ("recall", ORANGE, ":"), ("f1", GREEN, "-")):
         values = [getattr(point, name) for point in sweep.points]
         ax.plot(thresholds, values, line, color=colour, label=name.replace("f1", "F1"), **style)
@@ -151,7 +155,7 @@ def _label_rows(ax: Axes, shown: Sequence[Row], labels: Sequence[str] | None, lo
     apart = _LINE_HEIGHT * size / row  # in rows
     width = across * (_LABEL_WIDTH - 0.05) / (1.06 + _LABEL_WIDTH) / (size * _CHARACTER_WIDTH)
     fonts = FontCoverage()
-    style = {"fontsize": size, "family": fonts.families, "parse_math": False, "usetex": False}
+    style: dict[str, Any] = {"fontsize": size, "family": fonts.families, "parse_math": False, "usetex": False}
     least = _TOP + apart / 2
     for one in shown[:: _label_step(size, down / (len(shown) + 0.2))]:
         place = max(float(one.rank), least)

@@ -1,7 +1,7 @@
 """A ranking as an HTML table, and as a page of its own: one file, no script, nothing loaded. Pure.
 
-A table is readable without any styling, since GitHub strips it from notebooks: what matters is in words, arrows
-and `mark` elements. Colours are the reader's own, so that it suits light and dark.
+A table is readable without any styling, since GitHub strips it from notebooks: what matters is in words,
+arrows and `mark` elements. Colours are the reader's own, so that it suits light and dark.
 """
 
 from __future__ import annotations
