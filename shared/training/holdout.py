@@ -8,14 +8,14 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.corpora import Row, read_rows
+from training.corpora import TrainingRow, read_rows
 from training.mining import sampled
 
 UNSEEN = ("selqa",)  # sources that are held out whole
 SIZE = 1000  # rows of a source, and their passages
 
 
-def held_out(rows: Sequence[Row], source: str) -> list[Row]:
+def held_out(rows: Sequence[TrainingRow], source: str) -> list[TrainingRow]:
     """Draw rows of a source that were not given to mining."""
     of_source = [row for row in rows if row.source == source]
     seen = set() if source in UNSEEN else set(sampled(of_source))
@@ -23,7 +23,7 @@ def held_out(rows: Sequence[Row], source: str) -> list[Row]:
     return random.Random(1).sample(rest, min(SIZE, len(rest)))
 
 
-def write(rows: Sequence[Row], folder: Path) -> None:
+def write(rows: Sequence[TrainingRow], folder: Path) -> None:
     """Write the rows as corpus, queries and qrels."""
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
     passages = {text: f"p{number}" for number, text in enumerate(dict.fromkeys(row.text for row in rows))}

@@ -1,7 +1,7 @@
-"""How fast the linear layers alone are beside a bare matrix multiplication, and their share of the time.
+"""How fast the linear layers alone are beside a bare matrix product, and their share of the time.
 
-`python -m bench.local.linear_share`: one thread, rounds that alternate between the probe and the model under
-torch's profiler. A scorer with one torch thread computes in the caller's own, where the profiler sees it.
+`python -m bench.local.linear_share`: float32, one thread, rounds that alternate between the product and the
+model under torch's profiler. A scorer with one torch thread computes in the caller's own, where it is seen.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from bench.local.adapters.probe import ROWS, gemm_rate
+from bench.local.agreement import Spread, paired_ratios
 from bench.local.checkpoints import made
-from bench.local.figures import Spread
-from bench.local.processes import ROOT
+from bench.local.engines.gemm import gemm_rate
+from bench.local.pool import ROOT
 from bench.local.workloads import workloads
 from nvrerank import LocalScorer
 
@@ -33,26 +33,22 @@ def main() -> None:
     torch.set_num_threads(1)
     for name in arguments.workloads.split(","):
         shares, rates, gemms = _measured(name, arguments.out / "models", arguments.rounds)
-        ratios = Spread.of([rate / gemm for rate, gemm in zip(rates, gemms, strict=True)])
-        rate, share = Spread.of(rates), Spread.of(shares)
-        print(
-            f"{name}: {rate.median:.0f} GFLOP/s, of GEMM {ratios.median:.2f} "
-            f"({ratios.least:.2f} to {ratios.most:.2f}); {share.median:.0%} of the time"
-        )
+        of_gemm, share = Spread.of(paired_ratios(rates, gemms)), Spread.of(shares).median
+        print(f"{name}: {Spread.of(rates).median:.0f} GFLOP/s, of GEMM {of_gemm}; {share:.0%} of the time")
 
 
 def _measured(name: str, models: Path, rounds: int) -> tuple[list[float], list[float], list[float]]:
-    """For each round the linear layers' share of the time, their GFLOP/s, and those of the probe."""
+    """For each round the linear layers' share of the time, their GFLOP/s, and those of the bare product."""
     workload = workloads()[name]
-    folder, shape = made(workload.checkpoint, models)
-    scorer = LocalScorer(folder, device="cpu", max_length=shape.max_length).load()
-    left, right = torch.randn(ROWS, shape.hidden), torch.randn(shape.intermediate, shape.hidden)
+    folder, spec = made(workload.checkpoint, models)
+    scorer = LocalScorer(folder, device="cpu", dtype="float32", max_length=spec.max_length).load()
+    hidden, intermediate = spec.config["hidden_size"], spec.config["intermediate_size"]
     shares, rates, gemms = [], [], []
     for number in range(rounds + 1):
-        gemm = gemm_rate(left, right)
+        gemm = gemm_rate("float32", hidden=hidden, intermediate=intermediate)
         with profile(activities=[ProfilerActivity.CPU], with_flops=True) as seen:
             started = time.perf_counter()
-            for query, passages in workload.jobs:
+            for query, passages in workload.groups:
                 scorer.score(query, passages)
             seconds = time.perf_counter() - started
         linear = [one for one in seen.key_averages() if one.key in _LINEAR]

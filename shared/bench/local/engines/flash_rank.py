@@ -11,13 +11,14 @@ from pathlib import Path
 from flashrank import Ranker, RerankRequest
 from flashrank.Config import model_file_map
 
-from bench.local import exports
-from bench.local.adapters.base import Adapter, Job, Setup
+from bench.local import onnx_models
+from bench.local.engines.base import Engine, Setup
+from bench.local.workloads import QueryGroup
 
 _NAME = "ms-marco-MiniLM-L-12-v2"  # a name that it knows; only the name of folder and file
 
 
-class FlashRank(Adapter):
+class FlashRank(Engine):
     """Its scores are probabilities; they are turned back to logits here, outside what it does itself."""
 
     packages = ("FlashRank", "onnxruntime", "tokenizers")
@@ -27,29 +28,23 @@ class FlashRank(Adapter):
         source = Path(setup.folder)
         cache = source / "flashrank"
         if not (cache / _NAME).exists():
-            _lay_out(source, cache / _NAME)
+            _copy_model(source, cache / _NAME)
         self._ranker = Ranker(_NAME, cache_dir=str(cache), max_length=setup.max_length, log_level="ERROR")
 
-    def score(self, jobs: Sequence[Job]) -> list[list[float]]:
-        """As promised by `Adapter`."""
-        return [self._one(query, texts) for query, texts in jobs]
+    def score(self, groups: Sequence[QueryGroup]) -> list[list[float]]:
+        return [self._one(query, texts) for query, texts in groups]
 
     def _one(self, query: str, texts: list[str]) -> list[float]:
         passages = [{"id": place, "text": text} for place, text in enumerate(texts)]
-        scores = [0.0] * len(texts)
-        for found in self._ranker.rerank(RerankRequest(query=query, passages=passages)):
-            chance = float(found["score"])
-            scores[found["id"]] = math.log(chance / (1 - chance))
-        return scores
+        found = self._ranker.rerank(RerankRequest(query=query, passages=passages))
+        probabilities = {one["id"]: float(one["score"]) for one in found}
+        return [math.log(chance / (1 - chance)) for _place, chance in sorted(probabilities.items())]
 
 
-def _lay_out(source: Path, target: Path) -> None:
-    fused = exports.onnx_fused(source)
+def _copy_model(source: Path, target: Path) -> None:
+    fused = onnx_models.onnx_fused(source)
     target.mkdir(parents=True)
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
         shutil.copy(source / name, target / name)
     (target / "special_tokens_map.json").write_text(json.dumps({"pad_token": "[PAD]", "cls_token": "[CLS]"}))
     shutil.copy(fused, target / model_file_map[_NAME])
-
-
-make = FlashRank

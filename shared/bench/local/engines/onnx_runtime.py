@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,45 +11,33 @@ import numpy as np
 import onnxruntime
 from tokenizers import Encoding, Tokenizer
 
-from bench.local import exports
-from bench.local.adapters.base import Pair, PairAdapter, Settings, Setup, in_batches
+from bench.local import onnx_models
+from bench.local.engines.base import PairEngine, Setup, TextPair, in_batches
 
 
-class ByHand(PairAdapter):
-    """Tokenises all pairs at once, then runs padded batches of encodings through `run`."""
+class PaddedBatches(PairEngine):
+    """Tokenises all pairs at once, then runs padded batches of them."""
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
         self._tokenizer = Tokenizer.from_file(str(Path(setup.folder) / "tokenizer.json"))
         self._tokenizer.enable_truncation(setup.max_length)
-        self._settings: Settings = {}
 
-    def configure(self, settings: Settings) -> None:
-        """As promised by `Adapter`."""
-        self._settings = {"batch_size": 32, "by_length": False, **settings}
-
-    def score_pairs(self, pairs: list[Pair]) -> list[float]:
-        """As promised by `PairAdapter`."""
+    def score_pairs(self, pairs: list[TextPair]) -> list[float]:
         encodings = self._tokenizer.encode_batch(pairs)
-        return in_batches(
-            [len(encoding) for encoding in encodings],
-            self._settings["batch_size"],
-            by_length=self._settings["by_length"],
-            run=lambda places: self.run(padded([encodings[place] for place in places])),
-        )
+        lengths = [len(encoding) for encoding in encodings]
+        run = lambda batch: self.run(padded([encodings[place] for place in batch]))  # noqa: E731
+        return in_batches(lengths, self.settings, run)
 
+    @abstractmethod
     def run(self, inputs: dict[str, Any]) -> Sequence[float]:
         """Logits of a batch."""
-        raise NotImplementedError
 
 
 def padded(encodings: Sequence[Encoding]) -> dict[str, Any]:
     """A batch's inputs: [pairs, longest], int64."""
-    longest = max(len(encoding) for encoding in encodings)
-    inputs = {
-        name: np.zeros((len(encodings), longest), np.int64)
-        for name in ("input_ids", "attention_mask", "token_type_ids")
-    }
+    shape = (len(encodings), max(len(encoding) for encoding in encodings))
+    inputs = {name: np.zeros(shape, np.int64) for name in onnx_models.INPUTS}
     for row, encoding in enumerate(encodings):
         inputs["input_ids"][row, : len(encoding)] = encoding.ids
         inputs["attention_mask"][row, : len(encoding)] = 1
@@ -56,17 +45,15 @@ def padded(encodings: Sequence[Encoding]) -> dict[str, Any]:
     return inputs
 
 
-class OnnxRuntime(ByHand):
-    """One session, at the library's own settings unless told how many threads it has."""
+class OnnxRuntime(PaddedBatches):
+    """One session, with its defaults unless told how many threads it has."""
 
     packages = ("onnxruntime", "tokenizers")
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        folder = Path(setup.folder)
-        file = (
-            exports.onnx_int8(folder) if setup.options["precision"] == "int8" else exports.onnx_fused(folder)
-        )
+        int8 = setup.options["precision"] == "int8"
+        file = (onnx_models.onnx_int8 if int8 else onnx_models.onnx_fused)(Path(setup.folder))
         options = onnxruntime.SessionOptions()
         if "threads" in setup.options:
             options.intra_op_num_threads = setup.options["threads"]
@@ -74,9 +61,5 @@ class OnnxRuntime(ByHand):
         self._names = [one.name for one in self._session.get_inputs()]
 
     def run(self, inputs: dict[str, Any]) -> Sequence[float]:
-        """As promised by `ByHand`."""
         [logits] = self._session.run(["logits"], {name: inputs[name] for name in self._names})
         return [float(row[0]) for row in logits]
-
-
-make = OnnxRuntime

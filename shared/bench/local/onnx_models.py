@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.local.workloads import QUERIES, passages
+from bench.local.workloads import QUERIES, documentation
 
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 CALIBRATION_PAIRS = 300
 
 
@@ -81,7 +81,7 @@ def _export(folder: Path, to: Path) -> None:
     sample = AutoTokenizer.from_pretrained(folder)(
         ["what is it?"] * 2, ["this one", "and that one"], padding=True, return_tensors="pt"
     )
-    names = [name for name in _INPUTS if name in sample]
+    names = [name for name in INPUTS if name in sample]
 
     class Logits(torch.nn.Module):
         def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
@@ -124,7 +124,7 @@ def calibration(folder: Path) -> Sequence[dict[str, Any]]:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    texts = passages(CALIBRATION_PAIRS, words=90, start=60_000)
+    texts = documentation(CALIBRATION_PAIRS, words=90, start=60_000)
     return [
         dict(tokenizer(QUERIES[1 + number % 9], text, truncation=True, max_length=512, return_tensors="np"))
         for number, text in enumerate(texts)
