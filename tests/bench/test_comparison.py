@@ -83,7 +83,7 @@ def test_a_table_names_settings_machine_absent_peers_and_contaminated_measuremen
         "A workload, quiet",
         "batch 8, sorted by length, 2 replicas x 1 thread",
         "2.00 (2.00..3.00)",
-        "0.00, 0.50 (1 measurements)",
+        "0.00, 0.50 (1 contaminated)",
         "Not run: infinity: not installed",
         "P, 2 cores (avx2), 24 GiB",
         "GEMM, GFLOP/s: float32 100, bfloat16 200, int8 400",

@@ -13,15 +13,21 @@ import platform
 import sys
 
 from bench.hosted.cost import against_the_official_classes, overhead, ten_thousand
-from bench.hosted.faults import cancelled, freed, outage, quarter, tenth
+from bench.hosted.faults import (
+    cancellations,
+    cancelled_slot,
+    faults_10_percent,
+    faults_25_percent,
+    outage,
+)
 from bench.hosted.sharing import forks, loops, threads
 
 SCENARIOS = (
-    tenth,
-    quarter,
+    faults_10_percent,
+    faults_25_percent,
     outage,
-    cancelled,
-    freed,
+    cancellations,
+    cancelled_slot,
     loops,
     forks,
     threads,

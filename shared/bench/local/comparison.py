@@ -58,7 +58,7 @@ class ComparisonRow:
     def cells(self) -> dict[str, str]:
         """As text, by heading."""
         own = self.agreement
-        many = f" ({self.contaminated} measurements)" if self.contaminated else ""
+        many = f" ({self.contaminated} contaminated)" if self.contaminated else ""
         return {
             "configuration": self.label,
             "settings": self.settings,

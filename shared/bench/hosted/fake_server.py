@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import multiprocessing
 import random
@@ -17,6 +18,8 @@ from nvrerank import HostedScorer, NVRerankError
 
 MODEL = "fake/reranker"
 PASSAGES = [f"passage {number}" for number in range(20)]
+SLOW = "slow"
+"""The query that `SlowQuery` answers late."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class Counts:
     accepted: int
 
 
-class Deck:
-    """Deals an exact share of faults, at random places, to as many requests as they make necessary.
+class MixedFaults:
+    """An exact share of faults, at random places, among as many requests as they make necessary.
 
     Args:
         calls: How many requests are to be answered in the end.
@@ -45,13 +48,13 @@ class Deck:
     """
 
     def __init__(self, calls: int, faults: int) -> None:
-        dealt: list[Step] = list(steps.PASSING.values())
-        self._cards = [dealt[number % len(dealt)] for number in range(faults)] + [steps.rank(0.01)] * calls
-        random.Random(11).shuffle(self._cards)
-        self._next = iter(self._cards)
+        kinds: list[Step] = list(steps.PASSING.values())
+        mixed = [kinds[number % len(kinds)] for number in range(faults)] + [steps.rank(0.01)] * calls
+        random.Random(11).shuffle(mixed)
+        self._next = iter(mixed)
 
     async def __call__(self, wire: Wire, seen: Seen) -> None:
-        """Deals the next card."""
+        """Fails, or answers."""
         await next(self._next, steps.rank())(wire, seen)
 
 
@@ -64,10 +67,20 @@ class Outage:
 
     async def __call__(self, wire: Wire, seen: Seen) -> None:
         """Answers, or does not."""
-        if self._ends is None:
-            self._ends = time.monotonic() + self._seconds
+        self._ends = self._ends or time.monotonic() + self._seconds
         down = time.monotonic() < self._ends
         await (steps.answer(503, b"") if down else steps.rank())(wire, seen)
+
+
+class SlowQuery:
+    """Answers `SLOW` after so many seconds, all else at once."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    async def __call__(self, wire: Wire, seen: Seen) -> None:
+        """Answers."""
+        await steps.rank(self._seconds if seen.pair[0] == SLOW else 0.0)(wire, seen)
 
 
 def _serve(pipe: Connection, kind: Callable[..., Step], arguments: tuple[Any, ...]) -> None:
@@ -77,7 +90,7 @@ def _serve(pipe: Connection, kind: Callable[..., Step], arguments: tuple[Any, ..
             pipe.send(Counts(server.requests, server.most_in_flight, server.accepted))
 
 
-class Server:
+class ServerProcess:
     """A fake NIM in another process."""
 
     def __init__(self, pipe: Connection) -> None:
@@ -92,28 +105,33 @@ class Server:
 
 
 @contextlib.contextmanager
-def server(kind: Callable[..., Step], *arguments: Any) -> Iterator[Server]:
+def server(kind: Callable[..., Step], *arguments: Any) -> Iterator[ServerProcess]:
     """Starts a fake NIM whose requests meet this step."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(theirs, kind, arguments), daemon=True)
     process.start()
     try:
-        yield Server(ours)
+        yield ServerProcess(ours)
         ours.send(False)
     finally:
         process.join(5)
         process.kill()
 
 
-def right(query: str, passages: list[str] = PASSAGES) -> list[float]:
+def expected(query: str, passages: list[str] = PASSAGES) -> list[float]:
     """The scores that belong to a query."""
     return [truth(query, passage) for passage in passages]
 
 
 async def verdict(scorer: HostedScorer, query: str) -> str:
-    """How a call went."""
+    """How a call went: "right", "wrong" or "lost: ..."."""
     try:
-        return "right" if await scorer.ascore(query, PASSAGES) == right(query) else "wrong"
+        return "right" if await scorer.ascore(query, PASSAGES) == expected(query) else "wrong"
     except NVRerankError as error:
         return f"lost: {error}"
+
+
+async def verdicts(scorer: HostedScorer, count: int, first: int = 0) -> list[str]:
+    """How so many calls at once went, each with a query of its own."""
+    return await asyncio.gather(*(verdict(scorer, f"q{first + number}") for number in range(count)))
