@@ -13,13 +13,7 @@ import platform
 import sys
 
 from bench.hosted.cost import against_the_official_classes, overhead, ten_thousand
-from bench.hosted.faults import (
-    cancellations,
-    cancelled_slot,
-    faults_10_percent,
-    faults_25_percent,
-    outage,
-)
+from bench.hosted.faults import cancellations, cancelled_slot, faults_10_percent, faults_25_percent, outage
 from bench.hosted.sharing import forks, loops, threads
 
 SCENARIOS = (

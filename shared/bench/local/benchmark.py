@@ -114,8 +114,7 @@ class Benchmark:
             part = workload.tuning_part
             self._pool.load(part, [worker.name])
             found = quickest(
-                candidates(peer, worker),
-                lambda one: self._pool.measure(one, part, busy_core=busy).seconds,
+                candidates(peer, worker), lambda one: self._pool.measure(one, part, busy_core=busy).seconds
             )
             if found is not None:
                 self._tuned.put(workload.tuned_as, worker.name, found)
