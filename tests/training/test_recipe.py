@@ -1,4 +1,4 @@
-"""Mining, held-out sets and export: small inputs with results worked out by hand."""
+"""Mining and export: small inputs with results worked out by hand."""
 
 import json
 import random
@@ -12,12 +12,9 @@ from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
-from nvrerank import Scorer
-from nvrerank.evaluation import evaluate
 from nvrerank.local.two_segment import TwoSegmentEncoder
 from training.corpora import TrainingRow, read_rows
 from training.export import average, export
-from training.holdout import held_out, write
 from training.mining import Passage, Question, mine, negatives
 from training.pairs import Texts, group
 
@@ -82,25 +79,6 @@ def test_another_answer_to_the_same_question_is_no_negative():
     assert all(
         not twins & {p.text for p in one.negatives} for one in found if one.query == "Where is town 1?"
     )
-
-
-def test_held_out_rows_were_never_given_to_mining():
-    many = [TrainingRow(f"q{n}", f"p{n}", "", "", "stackexchange") for n in range(2600)]
-    from training.mining import sampled
-
-    assert len(held_out(many, "stackexchange")) == 100
-    assert not set(held_out(many, "stackexchange")) & set(sampled(many))
-
-
-def test_a_held_out_set_is_one_that_nvrerank_eval_reads(tmp_path):
-    class Oracle(Scorer):
-        def score(self, query, passages):
-            number = query.removeprefix("where is town ").removesuffix("?")
-            return [float(f"Town {number} lies" in passage) for passage in passages]
-
-    write(rows(50), tmp_path / "towns")
-    report = evaluate(tmp_path / "towns", scorers=[Oracle()], metrics="R@1", limit_queries=20)
-    assert report.rows[1].average["R@1"].value == 1
 
 
 def test_only_english_rows_are_read(tmp_path):
