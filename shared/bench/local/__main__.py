@@ -43,15 +43,8 @@ def _measure(checkpoint: str, some: list[Workload], arguments: argparse.Namespac
         pool.start(peers)
         for worker, reason in pool.failed.items():
             log.info("not running: %s: %s", worker, reason)
-        benchmark = Benchmark(
-            pool,
-            spec,
-            peers,
-            arguments.out,
-            rounds=arguments.rounds,
-            contended=arguments.contended,
-            tune=arguments.tune,
-        )
+        asked = {name: getattr(arguments, name) for name in ("out", "rounds", "contended", "tune")}
+        benchmark = Benchmark(pool, spec, peers, **asked)
         for workload in some:
             benchmark.run(workload)
 

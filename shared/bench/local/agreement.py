@@ -35,21 +35,13 @@ def paired_ratios(ones: Sequence[float], others: Sequence[float]) -> list[float]
 
 @dataclass(frozen=True)
 class Agreement:
-    """How close scores are to the reference.
+    """How close scores are to the reference; of several queries the least."""
 
-    Attributes:
-        deviation: Largest absolute difference of a score.
-        spread: Standard deviation of the reference's scores, to hold it against.
-        spearman: Spearman's rank correlation, the least of all queries.
-        kendall: Kendall's tau-b, the least of all queries.
-        top10: Share of the reference's first ten that are among the first ten, the least of all queries.
-    """
-
-    deviation: float
-    spread: float
-    spearman: float
-    kendall: float
-    top10: float
+    deviation: float  # largest absolute difference of a score
+    spread: float  # standard deviation of the reference's scores, to hold it against
+    spearman: float  # rank correlation
+    kendall: float  # tau-b
+    top10: float  # share of the reference's first ten that are among the first ten
 
 
 def agreement(scores: Sequence[Sequence[float]], reference: Sequence[Sequence[float]]) -> Agreement:

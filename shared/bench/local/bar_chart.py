@@ -15,9 +15,7 @@ _HATCHES = {"bfloat16": "..", "int8": "//"}
 def draw(results: Sequence[Result], file: Path) -> None:
     """Writes a PNG: a panel for each workload and mode, bars of the ratio to ours with its range.
 
-    Args:
-        results: Raw figures; those without our own measurements are left out.
-        file: Where to.
+    Results without our own measurements are left out.
     """
     from matplotlib.figure import Figure
 

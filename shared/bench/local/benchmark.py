@@ -6,7 +6,8 @@ import json
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,76 +22,68 @@ from bench.local.workloads import Workload
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
 class Benchmark:
-    """Measures workloads of one checkpoint, one after the other.
+    """Measures workloads of one checkpoint, one after the other, on workers that are started."""
 
-    Args:
-        pool: The workers, started.
-        spec: The checkpoint's sizes.
-        peers: What is compared; ours first.
-        out: Where `results/` and the settings found are kept.
-        rounds: How many count.
-        contended: Whether another process keeps a core busy.
-        tune: "missing", "again" or "never".
-    """
+    pool: WorkerPool
+    spec: CheckpointSpec
+    peers: Sequence[Peer]  # ours first
+    out: Path  # where `results/` and the settings found are kept
+    rounds: int  # that count
+    contended: bool  # whether another process keeps a core busy
+    tune: str  # "missing", "again" or "never"
 
-    def __init__(
-        self,
-        pool: WorkerPool,
-        spec: CheckpointSpec,
-        peers: Sequence[Peer],
-        out: Path,
-        *,
-        rounds: int,
-        contended: bool,
-        tune: str,
-    ) -> None:
-        self._pool, self._spec, self._peers, self._out = pool, spec, peers, out
-        self._rounds, self._contended, self._tune = rounds, contended, tune
-        self._mode = "contended" if contended else "quiet"
-        self._tuned = TuningCache(out / "settings.json", self._mode)
+    @property
+    def mode(self) -> str:
+        """The machine's: "quiet" or "contended"."""
+        return "contended" if self.contended else "quiet"
+
+    @cached_property
+    def _tuned(self) -> TuningCache:
+        return TuningCache(self.out / "settings.json", self.mode)
 
     def run(self, workload: Workload) -> None:
         """Measures one and writes its file."""
-        log.info("%s, %s", workload.name, self._mode)
-        self._pool.load(workload)
-        lengths, reference = self._pool.lengths(workload), self._pool.reference(workload)
-        with busy_core(wanted=self._contended) as busy:
+        log.info("%s, %s", workload.name, self.mode)
+        self.pool.load(workload)
+        lengths, reference = self.pool.lengths(workload), self.pool.reference(workload)
+        with busy_core(wanted=self.contended) as busy:
             rows = self._configurations(workload, busy)
             measured, failed = run_rounds(
                 rows,
-                self._rounds,
-                lambda one, gemm: self._pool.measure(one, workload, gemm=gemm, busy_core=busy),
-                lambda: self._pool.gemm(workload),
+                self.rounds,
+                lambda one, gemm: self.pool.measure(one, workload, gemm=gemm, busy_core=busy),
+                lambda: self.pool.gemm(workload),
             )
-        absent = {peer.name: reason for peer in self._peers if (reason := self._pool.why_not(peer))}
+        absent = {peer.name: reason for peer in self.peers if (reason := self.pool.why_not(peer))}
         result = {
             "workload": workload.name,
             "title": workload.title,
             "tokens": lengths,
-            "flops": linear_flops(self._spec, lengths),
+            "flops": linear_flops(self.spec, lengths),
             "reference": reference,
             "configurations": [asdict(one) for one in rows if one.label in measured],
             "measurements": {label: [asdict(one) for one in mine] for label, mine in measured.items()},
-            "mode": self._mode,
-            "layers": self._spec.layers,
+            "mode": self.mode,
+            "layers": self.spec.layers,
             "taken": time.strftime("%Y-%m-%d %H:%M"),
             "machine": machine(),
-            "workers": self._pool.about,
+            "workers": self.pool.about,
             "not_run": absent | failed,
         }
         self._write(workload.name, result)
 
     def _write(self, name: str, result: dict[str, Any]) -> None:
-        folder = self._out / "results"
+        folder = self.out / "results"
         folder.mkdir(exist_ok=True)
-        file = folder / f"{name}-{self._spec.layers}-{self._mode}.json"
+        file = folder / f"{name}-{self.spec.layers}-{self.mode}.json"
         file.write_text(json.dumps(result, indent=1))
 
     def _configurations(self, workload: Workload, busy: int | None) -> list[Configuration]:
         rows: list[Configuration] = []
-        for peer in self._peers:
-            if self._pool.why_not(peer) is not None:
+        for peer in self.peers:
+            if self.pool.why_not(peer) is not None:
                 continue
             kind = "ours" if peer.name == OURS else "default"
             label = f"{peer.name}, default" if peer.sweep else peer.name
@@ -104,17 +97,17 @@ class Benchmark:
         self, peer: Peer, worker: WorkerSpec, workload: Workload, busy: int | None
     ) -> list[Configuration]:
         """The worker's row at its best settings; none where those are the peer's defaults."""
-        if not self._pool.runs(worker.name):
+        if not self.pool.runs(worker.name):
             return []
         found = None
-        if self._tune != "again":
-            found = self._tuned.get(workload.tuned_as, worker.name, other_mode=self._tune == "never")
-        if found is None and self._tune != "never":
+        if self.tune != "again":
+            found = self._tuned.get(workload.tuned_as, worker.name, other_mode=self.tune == "never")
+        if found is None and self.tune != "never":
             log.info("%s: looking for the best settings of %s", workload.name, worker.name)
             part = workload.tuning_part
-            self._pool.load(part, [worker.name])
+            self.pool.load(part, [worker.name])
             found = quickest(
-                candidates(peer, worker), lambda one: self._pool.measure(one, part, busy_core=busy).seconds
+                candidates(peer, worker), lambda one: self.pool.measure(one, part, busy_core=busy).seconds
             )
             if found is not None:
                 self._tuned.put(workload.tuned_as, worker.name, found)

@@ -20,18 +20,11 @@ FOR_PEERS = "for_transformers"
 
 @dataclass(frozen=True)
 class CheckpointSpec:
-    """A transformer's sizes, and how a pair is laid out for it.
+    """A transformer's sizes, and how a pair is laid out for it."""
 
-    Attributes:
-        config: Its settings, by transformers' names.
-        max_length: Tokens of query and passage together that are read.
-        first: What a library that knows only pairs is given as the first text.
-        second: The second.
-    """
-
-    config: Mapping[str, Any]
-    max_length: int
-    first: str = "question:{query} \n \n passage"
+    config: Mapping[str, Any]  # its settings, by transformers' names
+    max_length: int  # tokens of query and passage together that are read
+    first: str = "question:{query} \n \n passage"  # for a library that knows only pairs: the first text
     second: str = ":{passage}"
 
     @property
@@ -52,53 +45,23 @@ class CheckpointSpec:
 
 
 _DECODER = {"num_labels": 1, "num_hidden_layers": 1, "is_causal": False, "rms_norm_eps": 1e-5}
+_DECODER |= {"num_attention_heads": 32, "num_key_value_heads": 8}
+_LLAMA3_ROPE = {"rope_type": "llama3", "rope_theta": 5e5, "original_max_position_embeddings": 8192}
+_LLAMA3_ROPE |= {"factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+_LLAMA_SIZES = {"vocab_size": 128_256, "hidden_size": 2048, "intermediate_size": 8192}
+_LLAMA_TOKENS = {"bos_token_id": 128_000, "eos_token_id": 128_001, "pad_token_id": 128_001}
+_LLAMA_POSITIONS = {"max_position_embeddings": 131_072, "rope_parameters": _LLAMA3_ROPE}
 _LLAMA = CheckpointSpec(
-    {
-        **_DECODER,
-        "model_type": "llama",
-        "vocab_size": 128_256,
-        "hidden_size": 2048,
-        "intermediate_size": 8192,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "max_position_embeddings": 131_072,
-        "bos_token_id": 128_000,
-        "eos_token_id": 128_001,
-        "pad_token_id": 128_001,
-        "rope_parameters": {
-            "rope_type": "llama3",
-            "rope_theta": 5e5,
-            "factor": 32.0,
-            "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0,
-            "original_max_position_embeddings": 8192,
-        },
-    },
-    8192,
+    {**_DECODER, "model_type": "llama", **_LLAMA_SIZES, **_LLAMA_TOKENS, **_LLAMA_POSITIONS}, max_length=8192
 )
+_MISTRAL_SIZES = {"vocab_size": 32_000, "hidden_size": 4096, "intermediate_size": 14_336, "pad_token_id": 2}
+_MISTRAL_ROPE = {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}
+_MISTRAL_POSITIONS = {"max_position_embeddings": 32_768, "sliding_window": None, **_MISTRAL_ROPE}
 _MISTRAL = CheckpointSpec(
-    {
-        **_DECODER,
-        "model_type": "mistral",
-        "vocab_size": 32_000,
-        "hidden_size": 4096,
-        "intermediate_size": 14_336,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "max_position_embeddings": 32_768,
-        "sliding_window": None,
-        "pad_token_id": 2,
-        "rope_parameters": {"rope_type": "default", "rope_theta": 1e4},
-    },
-    512,
-    first=f" {_LLAMA.first}",
+    {**_DECODER, "model_type": "mistral", **_MISTRAL_SIZES, **_MISTRAL_POSITIONS}, 512, f" {_LLAMA.first}"
 )
-_MINILM = CheckpointSpec(
-    {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 6},
-    512,
-    first="{query}",
-    second="{passage}",
-)
+_MINILM_SIZES = {"hidden_size": 384, "intermediate_size": 1536, "num_hidden_layers": 6}
+_MINILM = CheckpointSpec(_MINILM_SIZES, 512, first="{query}", second="{passage}")
 CHECKPOINTS = {"minilm": _MINILM, "llama": _LLAMA, "mistral": _MISTRAL}
 
 
@@ -108,9 +71,7 @@ def linear_flops(spec: CheckpointSpec, lengths: Sequence[int]) -> int:
     No padding, no attention, no embedding, no head. The same number is divided by each library's seconds,
     also where it computes fewer rows (only those the head needs) or more (padding).
 
-    Args:
-        spec: The model's sizes.
-        lengths: Tokens of each pair.
+    `lengths` are the tokens of each pair.
     """
     hidden, inner = spec.config["hidden_size"], spec.config["intermediate_size"]
     shared = spec.config["num_key_value_heads"] / spec.config["num_attention_heads"] if spec.is_decoder else 1

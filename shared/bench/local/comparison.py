@@ -27,33 +27,19 @@ cores (median, most); above 0.1 a measurement counts as contaminated and is kept
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """A configuration on a workload.
-
-    Attributes:
-        label: Its name.
-        kind: "ours", "default" or "best".
-        precision: One of `PRECISIONS`.
-        settings: What it was told, in words.
-        seconds: Of its measurements.
-        ratio: Of its seconds to ours, round by round; None where ours did not run.
-        agreement: Of its scores with the reference's.
-        gflops: The linear layers' operations on real tokens by the median of its seconds.
-        of_gemm: GFLOP/s by the rate of a bare product at its precision in the same round.
-        load: Cores that others used.
-        contaminated: Measurements in which they used too much.
-    """
+    """A configuration on a workload."""
 
     label: str
-    kind: str
-    precision: str
-    settings: str
+    kind: str  # "ours", "default" or "best"
+    precision: str  # one of `PRECISIONS`
+    settings: str  # in words
     seconds: Spread
-    ratio: Spread | None
-    agreement: Agreement
-    gflops: float
-    of_gemm: Spread
-    load: Spread
-    contaminated: int
+    ratio: Spread | None  # of its seconds to ours, round by round; None where ours did not run
+    agreement: Agreement  # of its scores with the reference's
+    gflops: float  # the linear layers' operations on real tokens by the median of its seconds
+    of_gemm: Spread  # GFLOP/s by the rate of a bare product at its precision in the same round
+    load: Spread  # cores that others used
+    contaminated: int  # measurements in which they used too much
 
     def cells(self) -> dict[str, str]:
         """As text, by heading."""

@@ -44,17 +44,11 @@ def machine() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class CpuTimes:
-    """CPU seconds used so far.
+    """CPU seconds used so far."""
 
-    Attributes:
-        busy: By everything on the machine.
-        stolen: Given to other machines by the host.
-        by_process: By each process that we know and its children that have ended; 0 once it has ended.
-    """
-
-    busy: float
-    stolen: float
-    by_process: dict[int, float]
+    busy: float  # by everything on the machine
+    stolen: float  # given to other machines by the host
+    by_process: dict[int, float]  # by each process that we know and its ended children; 0 once it has ended
 
     @classmethod
     def now(cls, processes: Sequence[int]) -> CpuTimes:
@@ -73,34 +67,21 @@ def _used_by(process: int) -> float:
 
 @dataclass(frozen=True)
 class Load:
-    """Cores used during one measurement; 1.0 is one core all the time.
+    """Cores used during one measurement; 1.0 is one core all the time."""
 
-    Attributes:
-        own: By the library that is measured.
-        idle_workers: By the others, whose turn it is not.
-        busy_core: By the process that takes a core on purpose.
-        others: By anything else on the machine.
-        stolen: By other machines on the same host.
-    """
-
-    own: float
-    idle_workers: float
-    busy_core: float
-    others: float
-    stolen: float
+    own: float  # by the library that is measured
+    idle_workers: float  # by the others, whose turn it is not
+    busy_core: float  # by the process that takes a core on purpose
+    others: float  # by anything else on the machine
+    stolen: float  # by other machines on the same host
 
     @classmethod
     def between(
         cls, before: CpuTimes, after: CpuTimes, seconds: float, *, own: int, busy_core: int | None = None
     ) -> Load:
-        """What was used between two readings.
+        """What was used between two readings so many seconds apart.
 
-        Args:
-            before: At the start.
-            after: At the end.
-            seconds: Wall time between them.
-            own: The measured process; all others known, but for the busy core's, are idle workers.
-            busy_core: The process that takes a core on purpose.
+        `own` is the measured process; all others known, but for the busy core's, are idle workers.
         """
         used = {one: after.by_process[one] - before.by_process[one] for one in after.by_process}
         busy = used.pop(busy_core, 0.0) if busy_core is not None else 0.0

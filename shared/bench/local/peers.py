@@ -19,44 +19,26 @@ _ALL = ("minilm", "llama", "mistral")
 
 @dataclass(frozen=True)
 class WorkerSpec:
-    """A process.
+    """A process."""
 
-    Attributes:
-        name: Unique; names the log.
-        engine: MODULE.CLASS in `engines`.
-        venv: The virtual environment's folder; "" for the benchmark's own.
-        options: What the engine is made with.
-        environment: Variables it is given; without any, it has the library's defaults.
-        replicas: How many of the engine share the work, in a thread each.
-    """
-
-    name: str
-    engine: str
-    venv: str = ""
-    options: Mapping[str, Any] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
-    replicas: int = 1
+    name: str  # unique; names the log
+    engine: str  # MODULE.CLASS in `engines`
+    venv: str = ""  # the virtual environment's folder; "" for the benchmark's own
+    options: Mapping[str, Any] = field(default_factory=dict)  # what the engine is made with
+    environment: Mapping[str, str] = field(default_factory=dict)  # none: the library's defaults
+    replicas: int = 1  # how many of the engine share the work, in a thread each
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A library, or a way of using one.
-
-    Attributes:
-        name: In the report and on the command line.
-        workers: The first is measured at the defaults, and each at the best of its sweep.
-        default: Settings as the library has them.
-        sweep: Settings among which the best is looked for, on each worker by itself.
-        checkpoints: Those it can run.
-        precision: One of `PRECISIONS`; a lower one than float32 is not the same work and stands apart.
-    """
+    """A library, or a way of using one."""
 
     name: str
-    workers: tuple[WorkerSpec, ...]
-    default: BatchSettings = field(default_factory=dict)
-    sweep: tuple[BatchSettings, ...] = ()
-    checkpoints: tuple[str, ...] = _ENCODERS
-    precision: str = "float32"
+    workers: tuple[WorkerSpec, ...]  # the first is measured at the defaults, each at the best of its sweep
+    default: BatchSettings = field(default_factory=dict)  # as the library has them
+    sweep: tuple[BatchSettings, ...] = ()  # among these the best is looked for, on each worker by itself
+    checkpoints: tuple[str, ...] = _ENCODERS  # those it can run
+    precision: str = "float32"  # one of `PRECISIONS`; a lower one is not the same work and stands apart
 
 
 def _ours(name: str, precision: str, checkpoints: tuple[str, ...], **options: Any) -> Peer:

@@ -23,12 +23,8 @@ ROOT = Path(__file__).parents[3]
 PAUSE = 0.1
 """Seconds after each measurement: threads that spin for a while after their work are asleep in the next."""
 _THREADS = ("OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_NUM", "TORCH_", "ORT_", "OV_", "TOKENIZERS_")
-_ALWAYS = {
-    "HF_HUB_OFFLINE": "1",
-    "PYTHONUNBUFFERED": "1",
-    "DO_NOT_TRACK": "1",
-    "PYTHONPATH": str(ROOT / "shared"),
-}
+_ALWAYS = dict.fromkeys(("HF_HUB_OFFLINE", "PYTHONUNBUFFERED", "DO_NOT_TRACK"), "1")
+_ALWAYS["PYTHONPATH"] = str(ROOT / "shared")
 
 
 class WorkerError(RuntimeError):
@@ -49,10 +45,7 @@ def python_of(venv: str, venvs: Path) -> Path:
 class WorkerProcess:
     """A worker; use it as a context manager, so that it ends with the measurement.
 
-    Args:
-        python: Its interpreter.
-        changes: Environment variables that it is given on purpose.
-        log: What it writes to its output and error streams.
+    `changes` are environment variables that it is given on purpose; what it prints goes to `log`.
 
     Raises:
         WorkerError: There is no such interpreter.
@@ -111,23 +104,15 @@ class WorkerProcess:
 class WorkerPool:
     """All workers of a checkpoint, alive at once; they end when its block ends.
 
-    Args:
-        folder: The checkpoint.
-        spec: Its sizes.
-        venvs: Where the virtual environments lie.
-        logs: Where the workers' output goes.
-
-    Attributes:
-        about: Versions and environment of each worker.
-        failed: Why a worker could not start, by its name.
+    `venvs` holds the virtual environments; the workers' output goes to `logs`.
     """
 
     def __init__(self, folder: Path, spec: CheckpointSpec, venvs: Path, logs: Path) -> None:
         self._folder, self._spec, self._venvs, self._logs = folder, spec, venvs, logs
         self._stack = ExitStack()
         self._workers: dict[str, WorkerProcess] = {}
-        self.about: dict[str, dict[str, Any]] = {}
-        self.failed: dict[str, str] = {}
+        self.about: dict[str, dict[str, Any]] = {}  # versions and environment of each worker
+        self.failed: dict[str, str] = {}  # why a worker could not start
 
     def __enter__(self) -> Self:
         sizes = {name: self._spec.config[f"{name}_size"] for name in ("hidden", "intermediate")}

@@ -30,15 +30,10 @@ Scores = Sequence[Sequence[float]]
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """A sample of a set's questions.
-
-    Attributes:
-        task: The set.
-        candidates: For each query ids of passages, in a random but fixed order.
-    """
+    """A sample of a set's questions."""
 
     task: Task
-    candidates: dict[str, list[str]]
+    candidates: dict[str, list[str]]  # for each query ids of passages, in a random but fixed order
 
     @classmethod
     def read(cls, folder: Path, *, sample: int, depth: int) -> LabelledSet:

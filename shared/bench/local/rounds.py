@@ -15,42 +15,25 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Configuration:
-    """A row of the table: a peer on one of its workers, with settings.
-
-    Attributes:
-        label: The row's name.
-        peer: The peer's.
-        worker: The worker's.
-        settings: What it is told before each measurement.
-        precision: One of `peers.PRECISIONS`.
-        kind: "ours", "default" or "best".
-    """
+    """A row of the table: a peer on one of its workers, with settings."""
 
     label: str
     peer: str
     worker: str
-    settings: BatchSettings = field(default_factory=dict)
-    precision: str = "float32"
-    kind: str = "default"
+    settings: BatchSettings = field(default_factory=dict)  # told before each measurement
+    precision: str = "float32"  # one of `peers.PRECISIONS`
+    kind: str = "default"  # "ours", "default" or "best"
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """A configuration in one round.
+    """A configuration in one round."""
 
-    Attributes:
-        seconds: Wall time of its scoring, by its own clock.
-        cpu: CPU seconds of its process meanwhile.
-        load: Cores used by whom; see `machine.Load`.
-        gemm: GFLOP/s of a bare matrix product in the same round, in each of `peers.PRECISIONS`.
-        scores: Logits of each query's passages.
-    """
-
-    seconds: float
-    cpu: float
-    load: dict[str, float | bool]
-    gemm: list[float]
-    scores: list[list[float]]
+    seconds: float  # wall time of its scoring, by its own clock
+    cpu: float  # CPU seconds of its process meanwhile
+    load: dict[str, float | bool]  # cores used by whom; see `machine.Load`
+    gemm: list[float]  # GFLOP/s of a bare matrix product in this round, in each of `peers.PRECISIONS`
+    scores: list[list[float]]  # logits of each query's passages
 
 
 def rotated(rows: Sequence[T], number: int) -> list[T]:
@@ -72,7 +55,7 @@ def run_rounds(
     """Runs one round to warm up and then so many that count.
 
     Args:
-        configurations: The rows.
+        configurations: The table's rows.
         rounds: How many count.
         measure: Measures a configuration, given the rates of a bare matrix product in this round.
         gemm: These rates now, GFLOP/s.
@@ -94,7 +77,5 @@ def run_rounds(
                 continue
             if number:
                 measured[one.label].append(measurement)
-        log.info(
-            "round %d of %d: GEMM %s GFLOP/s", number, rounds, ", ".join(f"{rate:.0f}" for rate in rates)
-        )
+        log.info("round %d of %d: GEMM %s GFLOP/s", number, rounds, [round(rate) for rate in rates])
     return {label: mine for label, mine in measured.items() if label not in failed}, failed

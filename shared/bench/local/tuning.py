@@ -30,11 +30,9 @@ def candidates(peer: Peer, worker: WorkerSpec) -> list[Configuration]:
 
 
 def quickest(tried: Sequence[Configuration], seconds: Callable[[Configuration], float]) -> Tuned | None:
-    """The quickest of the candidates, with what each took; None without any that ran.
+    """The quickest of a worker's candidates, with what each took; None without any that ran.
 
-    Args:
-        tried: The candidates, on one worker.
-        seconds: Measures one and says how long it took; RuntimeError where it failed.
+    `seconds` measures one and says how long it took; RuntimeError where it failed.
     """
     by_label = {one.label: one for one in tried}
     times = _tried_once(tried, seconds)
@@ -69,12 +67,7 @@ def _tried_once(
 
 
 class TuningCache:
-    """What was found, kept in a file, so that it is looked for once.
-
-    Args:
-        file: JSON; need not be there yet.
-        mode: "quiet" or "contended": what is best differs.
-    """
+    """What was found in a mode ("quiet" or "contended"), kept in a file, so that it is looked for once."""
 
     def __init__(self, file: Path, mode: str) -> None:
         self._file, self._mode = file, mode

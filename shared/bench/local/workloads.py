@@ -28,21 +28,13 @@ QueryGroup = tuple[str, list[str]]
 
 @dataclass(frozen=True)
 class Workload:
-    """Queries with their passages, and the checkpoint that scores them.
+    """Queries with their passages, and the checkpoint that scores them."""
 
-    Attributes:
-        name: How the command line calls it.
-        title: How the report calls it.
-        checkpoint: A name in `checkpoints.CHECKPOINTS`.
-        groups: (query, passages) each.
-        tuned_as: The workload on which the peers' best settings are looked for; itself unless it is too long.
-    """
-
-    name: str
-    title: str
-    checkpoint: str
+    name: str  # on the command line
+    title: str  # in the report
+    checkpoint: str  # a name in `checkpoints.CHECKPOINTS`
     groups: tuple[QueryGroup, ...]
-    tuned_as: str
+    tuned_as: str  # the workload that the peers' best settings are looked for on; itself unless too long
 
     @property
     def tuning_part(self) -> Workload:

@@ -17,21 +17,13 @@ BatchSettings = dict[str, Any]
 
 @dataclass(frozen=True)
 class Setup:
-    """What an engine is made from.
+    """What an engine is made from."""
 
-    Attributes:
-        folder: The checkpoint.
-        first: The first text of a pair, with {query}.
-        second: The second, with {passage}.
-        max_length: Tokens that are read.
-        options: The engine's own.
-    """
-
-    folder: str
-    first: str
-    second: str
-    max_length: int
-    options: dict[str, Any] = field(default_factory=dict)
+    folder: str  # the checkpoint
+    first: str  # the first text of a pair, with {query}
+    second: str  # the second, with {passage}
+    max_length: int  # tokens that are read
+    options: dict[str, Any] = field(default_factory=dict)  # the engine's own
 
     def pairs(self, groups: Sequence[QueryGroup]) -> list[TextPair]:
         """All pairs of all queries, as texts."""
