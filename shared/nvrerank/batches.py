@@ -47,7 +47,7 @@ def by_token_budget(lengths: Sequence[int], budget: int) -> list[list[int]]:
         lengths: Tokens of each sequence.
         budget: Tokens a batch may hold; batches are packed, so this is a sum.
     """
-    longest_first = sorted(range(len(lengths)), key=lambda position: -lengths[position])
+    longest_first = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)  # stable
     return _fill(longest_first, lengths, budget, len(lengths))
 
 

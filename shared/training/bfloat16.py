@@ -7,7 +7,7 @@ from functools import partial
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nvrerank.local.two_segment import TwoSegmentEncoder
+from nvrerank.local.bundled_model import TwoSegmentEncoder
 
 
 def in_bfloat16(model: TwoSegmentEncoder) -> None:

@@ -16,7 +16,7 @@ from support.checkpoints import decoder_config, decoder_tensors, mistral_config,
 from tokenizers import AddedToken, Tokenizer, models, normalizers, processors
 
 from nvrerank import LocalScorer
-from nvrerank.local.prompt import PromptEncoder
+from nvrerank.local.prompts import PromptEncoder
 from nvrerank.models import NVIDIA_PROMPT
 from nvrerank.rulers import EstimatedRuler
 

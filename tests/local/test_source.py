@@ -14,7 +14,7 @@ import pytest
 from support.checkpoints import write_decoder
 
 from nvrerank import LocalScorer, ModelLoadError
-from nvrerank.local.source import Source, find_source
+from nvrerank.local.settings import Source, find_source
 
 
 @pytest.mark.parametrize(

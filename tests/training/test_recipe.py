@@ -14,7 +14,7 @@ from tokenizers.processors import TemplateProcessing
 
 from nvrerank import Scorer
 from nvrerank.evaluation import evaluate
-from nvrerank.local.two_segment import TwoSegmentEncoder
+from nvrerank.local.bundled_model import TwoSegmentEncoder
 from training.corpora import Row, read_rows
 from training.export import average, export
 from training.holdout import held_out, write

@@ -14,7 +14,7 @@ from typing import Any
 
 from nvrerank.errors import ModelLoadError
 
-from .config import Config
+from .checkpoint import Config
 
 _MODULE = re.compile(r"sentence_transformers(?:\.\w+)*\.(Transformer|Pooling|Dense|LayerNorm|LogitScore)")
 _KWARGS = {

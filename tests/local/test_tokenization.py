@@ -6,7 +6,8 @@ import pytest
 from support.tokenizers import bert_tokenizer, llama_tokenizer, roberta_tokenizer
 
 from nvrerank import RequestRejectedError
-from nvrerank.local.prompt import PromptEncoder, TemplateEncoder, TwoInputEncoder
+from nvrerank.local.prompts import PromptEncoder
+from nvrerank.local.tokenization import TemplateEncoder, TwoInputEncoder
 from nvrerank.models import NVIDIA_PROMPT
 
 
