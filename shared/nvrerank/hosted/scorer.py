@@ -18,7 +18,7 @@ from typing import Any, Self
 from nvrerank.errors import MissingKeyError, RequestRejectedError, ScorerClosedError
 from nvrerank.per_process import PerProcess
 from nvrerank.rulers import Ruler
-from nvrerank.scorer import Scale, Scored, Scorer
+from nvrerank.scorer import Scale, Scored, Scorer, scoring_errors
 from nvrerank.texts import clean_query
 from nvrerank.truncation import Notices
 from nvrerank.windows import Cutting, LongPassages, WindowPlan
@@ -251,7 +251,7 @@ class HostedScorer(Scorer):
         if self._settings.long_passages != "windows":
             return self._scored(await self._alogits(query, passages))
         began = time.monotonic()
-        windows = await asyncio.to_thread(self._windows, query, passages)
+        windows = await asyncio.to_thread(scoring_errors(self.name)(self._windows), query, passages)
         with windows.naming_passages():
             return self._pooled(windows, await self._alogits(windows.query or query, windows.texts, began))
 

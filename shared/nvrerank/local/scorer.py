@@ -177,10 +177,10 @@ class LocalScorer(Scorer):
         """As `_score`, in a thread; a cancelled call stops after the batch under way."""
         stop = threading.Event()
 
+        @scoring_errors(self.name)
         def work() -> tuple[list[_Part], list[float]]:
-            with scoring_errors(self.name):  # not every exception can be handed over by a future
-                parts = [self._part(query, passages, stop.is_set)]
-                return parts, self._logits(parts, stop.is_set)
+            parts = [self._part(query, passages, stop.is_set)]
+            return parts, self._logits(parts, stop.is_set)
 
         try:
             answer = await asyncio.get_running_loop().run_in_executor(self._threads.get(), work)
