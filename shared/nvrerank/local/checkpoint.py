@@ -136,15 +136,10 @@ class Labels:
 
     @classmethod
     def find(cls, config: Config, count: int, wanted: int | str | None) -> Labels:
-        """Finds it by what was asked for, or by convention.
+        """Finds it among `count` by an index or a name of config.json's id2label, or by convention.
 
         One label is the logit itself. Of two without names of their own, the second is "relevant", as for
         FlashRank (softmax, class 1: flashrank/Ranker.py) and NVIDIA's two-label rerankers.
-
-        Args:
-            config: config.json, whose id2label names them.
-            count: How many the head has.
-            wanted: An index or a name; None: by convention.
 
         Raises:
             ModelLoadError: There is no such label, or no convention says which.
@@ -231,11 +226,8 @@ class Checkpoint:
             module: Its state_dict names the tensors it needs and their shapes.
             dtype: What the weights are converted to.
             device: Where they go.
-            exact: Regular expression of the tensors that are converted to float32 whatever `dtype` is.
-            not_needed: Tells the tensors that are known and not part of the module.
-
-        Raises:
-            ModelLoadError: A tensor is missing, has another shape, or is not known.
+            exact: Regular expression of the tensors that are float32 whatever `dtype` is.
+            not_needed: Tells the tensors that are known and not part of the module; any other is an error.
         """
         needed = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
         self._compare(needed, not_needed)
@@ -253,9 +245,9 @@ class Checkpoint:
             if name not in self.shapes:
                 raise ModelLoadError(f"{self._where(name)}: tensor {name} {list(shape)} is missing")
             if self.shapes[name] != shape:
+                held = list(self.shapes[name])
                 raise ModelLoadError(
-                    f"{self._where(name)}: tensor {name} is {list(self.shapes[name])}, "
-                    f"config.json says {list(shape)}"
+                    f"{self._where(name)}: tensor {name} is {held}, config.json says {list(shape)}"
                 )
         for name in self.shapes.keys() - needed.keys():
             if not not_needed(name):
@@ -282,9 +274,7 @@ def _weight_files(folder: Path) -> dict[Path, set[str]]:
     """Each file of weights and the tensors that the index, where there is one, promises in it."""
     index = folder / _INDEX
     if not index.is_file():
-        if not (folder / _SINGLE).is_file():
-            raise ModelLoadError(_no_weights(folder))
-        return {folder / _SINGLE: set()}
+        return {_single_file(folder): set()}
     weight_map = Config.read(index).section("weight_map")
     promised: dict[Path, set[str]] = {}
     for name, shard in (weight_map.values if weight_map else {}).items():
@@ -296,14 +286,15 @@ def _weight_files(folder: Path) -> dict[Path, set[str]]:
     return promised
 
 
-def _no_weights(folder: Path) -> str:
-    pickles = sorted(file.name for kind in ("*.bin", "*.pt", "*.pth") for file in folder.glob(kind))
-    if pickles:
-        return (
-            f"{folder} holds weights as pickle only ({pickles[0]}), which can run code and is never opened: "
+def _single_file(folder: Path) -> Path:
+    if (folder / _SINGLE).is_file():
+        return folder / _SINGLE
+    for pickled in sorted(file.name for kind in ("*.bin", "*.pt", "*.pth") for file in folder.glob(kind)):
+        raise ModelLoadError(
+            f"{folder} holds weights as pickle only ({pickled}), which can run code and is never opened: "
             f"convert them to {_SINGLE}"
         )
-    return f"{folder} holds no {_SINGLE}: is the download complete?"
+    raise ModelLoadError(f"{folder} holds no {_SINGLE}: is the download complete?")
 
 
 def _header(file: Path) -> dict[str, tuple[int, ...]]:

@@ -198,20 +198,28 @@ def load_model(
 ) -> LoadedModel:
     """Loads a folder by its fast path, or through the reference.
 
+    Args:
+        checkpoint: Its configuration and its tensors' names.
+        saved: What sentence-transformers saved beside them.
+        settings: What the layers compute in (heads: in float32), where, and which label means relevant.
+        name: What the model is called; some are known by that alone.
+        progress: Whether transformers may show its bar.
+
     Raises:
         MissingExtraError: It needs sentence-transformers, which is not installed.
         ModelLoadError: Neither can compute what its files ask for; the message names the file.
     """
     family = find_family(checkpoint, saved)
-    if family is not None:
-        tokenizer = SavedTokenizer.read(checkpoint.folder)
-        tokenizer.check(checkpoint.folder, checkpoint.config.size("vocab_size"))
-        if family.reads(checkpoint.config, tokenizer):
-            return family.load(checkpoint, tokenizer, settings)
     try:
+        if family is not None:
+            tokenizer = SavedTokenizer.read(checkpoint.folder)
+            tokenizer.check(checkpoint.folder, checkpoint.config.size("vocab_size"))
+            if family.reads(checkpoint.config, tokenizer):
+                return family.load(checkpoint, tokenizer, settings)
         from .transformers_model import load_reference
     except ImportError as error:
         raise MissingExtraError(
-            f"this model needs sentence-transformers 6.2 or later ({error}): pip install 'nvrerank[local]'"
+            "this model needs transformers and sentence-transformers 6.2 or later "
+            f"({error}): pip install 'nvrerank[local]'"
         ) from error
     return load_reference(checkpoint, saved, settings, name=name, progress=progress)

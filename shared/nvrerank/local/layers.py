@@ -210,14 +210,14 @@ def quantize(module: nn.Module, body: str) -> int:
             "products (AVX-512 VNNI): leave it out to score faster",
             stacklevel=2,
         )
-    names = [
-        name
+    found = [
+        (name, layer)
         for name, layer in module.named_modules()
         if isinstance(layer, nn.Linear) and name.startswith(body) and "pooler" not in name
     ]
-    for name in names:
-        module.set_submodule(name, Int8Linear(module.get_submodule(name), product))  # type: ignore[arg-type]
-    return len(names)
+    for name, layer in found:
+        module.set_submodule(name, Int8Linear(layer, product))
+    return len(found)
 
 
 def by_integers(rows: Tensor, weight: Tensor) -> Tensor:

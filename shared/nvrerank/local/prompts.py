@@ -5,17 +5,21 @@ A model that its folder does not say how to ask is a record in `RECIPES`, with i
 
 from __future__ import annotations
 
+import inspect
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tokenizers import Tokenizer
 
 from nvrerank.errors import ModelLoadError
+from nvrerank.truncation import warn_caller
 
-from .checkpoint import Config
-from .tokenization import Asked, PairEncoder, SavedTokenizer, TokenPair
+from .checkpoint import LARGEST, Config
+from .saved import Saved
+from .tokenization import Asked, PairEncoder, SavedTokenizer, TemplateEncoder, TokenPair
 
 # What can run together with the colon before it, or not: white space, signs, digits, letters of many scripts.
 _RUN_ON = (
@@ -25,6 +29,9 @@ _RUN_ON = (
 
 QUERY, PASSAGE = "\0query\0", "\0passage\0"
 """Where the texts belong in the pieces of a prompt."""
+
+PROBES = (("Who wrote it?", "The sea, 1,000 times."), ("a", "b c\nd"), ("x  y ", " The End!"))
+"""Pairs by which encoders are compared."""
 
 
 class PromptEncoder(PairEncoder):
@@ -89,9 +96,8 @@ class PiecesEncoder(PairEncoder):
         if whole.count(PASSAGE) != 1 or QUERY not in whole:
             raise ValueError("a prompt holds the query, and the passage once")
         self._stripped = stripped
-        added = {
-            token.content: (place, token) for place, token in tokenizer.get_added_tokens_decoder().items()
-        }
+        known = tokenizer.get_added_tokens_decoder()
+        added = {token.content: (place, token) for place, token in known.items()}
         marks = "|".join(map(re.escape, sorted(added, key=len, reverse=True))) or r"(?!)"
         parts: list[str] = [part for piece in pieces for part in re.split(f"({marks})", piece) if part]
         self._marks = {part: added[part][0] for part in parts if part in added}
@@ -240,10 +246,102 @@ RECIPES = (
 
 def find_recipe(names: Iterable[str], model_type: object) -> Recipe | None:
     """The recipe of a model that is called so."""
-    called = list(names)
-    for recipe in RECIPES:
-        if recipe.model_type == model_type and any(
-            re.search(recipe.pattern, name, re.IGNORECASE) for name in called
+    called = "\n".join(names)
+    fitting = (recipe for recipe in RECIPES if recipe.model_type == model_type)
+    return next((recipe for recipe in fitting if re.search(recipe.pattern, called, re.IGNORECASE)), None)
+
+
+def library_encoder(
+    transformer: Any, saved: Saved, tokenizer: SavedTokenizer, config: Config, *, longest: int
+) -> tuple[PairEncoder, str]:
+    """What tokenises pairs as sentence-transformers does, held against it on some.
+
+    Args:
+        transformer: Its module.
+        saved: What the folder says beside the weights.
+        tokenizer: The folder's.
+        config: config.json.
+        longest: Tokens that the library cuts a pair to.
+
+    Returns:
+        The encoder, and the modality that the library would call it.
+
+    Raises:
+        ModelLoadError: The library can't read a pair, or reads it otherwise.
+    """
+    options = {"prompt": saved.prompt, "processing_kwargs": {"text": {"padding": False}}}
+    chats = "message" in transformer.modality_config
+    try:
+        wanted = [transformer.preprocess([pair], **options) for pair in PROBES]
+        if chats:
+            encoder = _chat_encoder(transformer, saved, tokenizer)
+        else:
+            encoder = _template_encoder(transformer, saved, tokenizer, config)
+    except (ModelLoadError, Warning):
+        raise
+    except Exception as error:  # whatever the library raises: a template without the roles, a broken one
+        raise ModelLoadError(f"{saved.folder}: sentence-transformers can't read a pair: {error}") from error
+    for (query, passage), features in zip(PROBES, wanted, strict=True):
+        ids = features["input_ids"][0].tolist()
+        [pair] = encoder.encode(query, [passage], LARGEST)
+        if len(ids) < longest and list(pair.ids) != ids:
+            raise ModelLoadError(
+                f"{saved.folder}: this version of sentence-transformers tokenises the folder's pairs "
+                "otherwise than is known here"
+            )
+    return encoder, "message" if chats else "text"
+
+
+def takes_pairs(transformer: Any) -> bool:
+    """Whether there is a chat template that names a query and a document; ChatML renders any role unnamed."""
+    template = str(getattr(transformer.processor, "chat_template", None))
+    named = "query" in template and "document" in template and "message" in transformer.modality_config
+    return bool(named and transformer.input_formatter.pair_roles_failure({}) is None)
+
+
+def _template_encoder(
+    transformer: Any, saved: Saved, tokenizer: SavedTokenizer, config: Config
+) -> PairEncoder:
+    from transformers.models.auto import modeling_auto
+
+    model_type = config.model_type
+    decoder = str(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type)).endswith("ForCausalLM")
+    if decoder and model_type not in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES and not saved.modules:
+        warn_caller(
+            f"{saved.folder}: a {model_type} is scored without a prompt, since the folder names none: if it "
+            "was trained with one, save it as a CrossEncoder of sentence-transformers with its chat template",
+            UserWarning,
+        )
+    relative = model_type in ("funnel", "xlnet")  # types are compared, not looked up
+    kinds = LARGEST if relative else getattr(transformer.config, "type_vocab_size", None)
+    typed = "token_type_ids" in inspect.signature(transformer.model.forward).parameters and (
+        tokenizer.typed == "yes" if kinds is None else kinds > 0 and tokenizer.gives_types(config.file, kinds)
+    )
+    return TemplateEncoder(tokenizer.backend, typed=typed, prompt=saved.prompt or "", side=tokenizer.side)
+
+
+def _chat_encoder(transformer: Any, saved: Saved, tokenizer: SavedTokenizer) -> PairEncoder:
+    formatter = transformer.input_formatter
+    settings = dict(transformer.processing_kwargs.get("chat_template", {}))
+    for name in ("max_length", "padding", "restore_suffix", "return_tensors", "truncation"):
+        settings.pop(name, None)
+
+    def rendered(query: str, passage: str) -> str:
+        messages = [formatter.pair_to_messages((query, passage))]
+        if saved.prompt:
+            messages = formatter.prepend_prompt_to_messages(messages, saved.prompt)
+        return str(transformer.processor.apply_chat_template(messages[0], tokenize=False, **settings))
+
+    whole = rendered(QUERY, PASSAGE)
+    for change in (str, str.strip):
+        if all(
+            whole.replace(QUERY, change(query)).replace(PASSAGE, change(passage)) == rendered(query, passage)
+            for query, passage in PROBES
         ):
-            return recipe
-    return None
+            try:
+                return PiecesEncoder(tokenizer.backend, [whole], stripped=change is not str)
+            except ValueError:
+                break
+    raise ModelLoadError(
+        f"{saved.folder}: its chat template does more than to put query and passage in their places"
+    )

@@ -7,6 +7,7 @@ A forked process has workers alone: torch's threads do not survive a fork; to wa
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Executor, Future, ThreadPoolExecutor, wait
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from nvrerank.batches import by_token_budget, put_back, share_of_budget
+from nvrerank.batches import LEAST, by_token_budget, put_back, share_of_budget
 from nvrerank.errors import RequestRejectedError
 from nvrerank.per_process import PerProcess, gate, is_forked
 
@@ -118,16 +119,11 @@ class BatchRunner:
     def run(self, forward: Forward, pairs: Sequence[TokenPair], stopped: Callable[[], bool]) -> list[float]:
         """Scores pairs.
 
-        Args:
-            forward: Token ids of a batch to logits: [pairs]
-            pairs: What to score.
-            stopped: Asked before each batch.
-
         Returns:
             A logit for each pair, in input order.
 
         Raises:
-            CancelledError: `stopped` said so.
+            CancelledError: `stopped`, which is asked before each batch, said so.
             RequestRejectedError: One pair alone does not fit into memory.
         """
         if is_forked():
@@ -159,9 +155,13 @@ class BatchRunner:
 
     def _shared_out(self, pairs: Sequence[TokenPair]) -> tuple[Executor, int, Plan]:
         """Who computes, how many batches at once, and which: workers, where there is a batch for each."""
-        every = range(len(pairs))
-        if self._workers is not None and len(pairs) > 1 and (workers := self._workers()).size > 1:
-            total = sum(len(pair.ids) for pair in pairs)
+        every, total = range(len(pairs)), sum(len(pair.ids) for pair in pairs)
+        if (
+            self._workers is not None
+            and len(pairs) > 1
+            and total > LEAST
+            and (workers := self._workers()).size > 1
+        ):
             plan = self._plan(pairs, every, share_of_budget(total, self.budget, workers.size))
             if len(plan) >= workers.size:
                 return workers, workers.size + 1, plan  # one more waits, so that no worker does
@@ -241,7 +241,6 @@ def _compute_alone() -> None:
 
 def _is_out_of_memory(error: BaseException) -> bool:
     """Whether an allocator gave up; the CPU's says so only in words."""
-    words = ("can't allocate memory", "not enough memory", "out of memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
-        word in str(error) for word in words
-    )
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return re.search("can't allocate memory|not enough memory|out of memory", str(error)) is not None

@@ -163,11 +163,8 @@ class LocalScorer(Scorer):
 
     def ruler(self, query: str) -> LocalRuler:
         """What counts passages beside this query as the model reads them; asking loads the model."""
-        return self._ruler(clean_query(query))
-
-    def _ruler(self, query: str, **options: Any) -> LocalRuler:
         model = self._loaded()
-        return LocalRuler(model.encoder, query, model.context, self._tokenizing.get(), **options)
+        return LocalRuler(model.encoder, clean_query(query), model.context, self._tokenizing.get())
 
     def _score(self, query: str, passages: Sequence[str]) -> list[Scored]:
         parts = [self._part(query, passages)]
@@ -204,15 +201,18 @@ class LocalScorer(Scorer):
         """A call's token ids, with the plan of its windows where long passages are to have some."""
         if not texts:
             return _Part([])
-        how = self._settings.long_passages
-        ruler = self._ruler(query, stopped=stopped, whole=how == "error", keep=how == "windows")
-        if how == "windows":
-            plan = Cutting().plan(ruler, texts)
-            return _Part(ruler.pairs(plan.texts), plan, ruler.query is not None)
-        pairs = ruler.pairs(texts)
+        model, how = self._loaded(), self._settings.long_passages
+        ruler = LocalRuler(
+            *(model.encoder, query, model.context, self._tokenizing.get()),
+            stopped=stopped,
+            whole=how == "error",
+            keep=how == "windows",
+        )
+        plan = Cutting().plan(ruler, texts) if how == "windows" else None
+        pairs = ruler.pairs(texts if plan is None else plan.texts)
         if how == "error":
-            _refuse_long(pairs, self.max_length)
-        return _Part(pairs, query_cut=ruler.query is not None)
+            _refuse_long(pairs, model.context)
+        return _Part(pairs, plan, ruler.query is not None)
 
     def _logits(self, parts: Sequence[_Part], stopped: Callable[[], bool] = _NEVER) -> list[float]:
         """A logit for each pair of all parts; an error about one of them names the passage of its part."""

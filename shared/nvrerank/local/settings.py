@@ -10,15 +10,13 @@ from typing import Literal, get_args
 
 import torch
 
-from nvrerank.errors import MissingExtraError, ModelLoadError
+from nvrerank.errors import ModelLoadError
 from nvrerank.windows import LongPassages, settled
 
 Truncate = Literal["END", "NONE"]
 Quantize = Literal["int8"]
 
-BUNDLED = (
-    Path(__file__).parent / "embedded"
-)  # renamed with the next weights: each move stays in git's history
+BUNDLED = Path(__file__).parent / "embedded"  # "bundled" with the next weights: git keeps each move
 """The small model that ships with the package."""
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -47,17 +45,12 @@ class Source:
         """The model's folder, downloaded at need.
 
         Raises:
-            MissingExtraError: huggingface_hub is not installed.
             ModelLoadError: The hub does not give it.
         """
         if self.folder is not None:
             return self.folder
-        try:
-            from huggingface_hub import snapshot_download
-        except ImportError as error:
-            raise MissingExtraError(
-                "a hub model needs huggingface_hub: pip install 'nvrerank[local]'"
-            ) from error
+        from huggingface_hub import snapshot_download  # which tokenizers needs too
+
         try:
             return Path(snapshot_download(self.name, revision=self.revision, allow_patterns=_FILES))
         except Exception as error:  # the hub's errors and its HTTP client's have no common base
@@ -81,18 +74,12 @@ def find_source(model: str | Path | None, revision: str | None) -> Source:
     """
     if model is not None and not isinstance(model, str | os.PathLike):
         raise TypeError(f"model must be a folder or a hub name, not {type(model).__name__}")
-    source = _find(model, revision)
-    if source.folder is not None and revision is not None:
-        raise ValueError("revision is for models of the hub: a folder has none")
-    return source
-
-
-def _find(model: str | os.PathLike[str] | None, revision: str | None) -> Source:
-    if model is None:
-        return Source("nvrerank-bundled", BUNDLED)
-    folder = Path(model or os.devnull).expanduser()  # Path("") would be the working directory
+    folder = BUNDLED if model is None else Path(model or os.devnull).expanduser()  # "" is no folder
     if folder.is_dir():
-        return Source(folder.resolve().name if not isinstance(model, str) else model, folder)
+        if revision is not None:
+            raise ValueError("revision is for models of the hub: a folder has none")
+        named = "nvrerank-bundled" if model is None else folder.resolve().name
+        return Source(model if isinstance(model, str) else named, folder)
     if not isinstance(model, str) or model.startswith((".", "/", "~")) or "\\" in model or folder.is_file():
         raise ModelLoadError(f"{model} is not a folder: give the folder that holds config.json")
     if not _HUB_NAME.fullmatch(model):

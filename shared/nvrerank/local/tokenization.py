@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from tokenizers import Encoding, Tokenizer
 
-from nvrerank.errors import MissingExtraError, ModelLoadError, RequestRejectedError
+from nvrerank.errors import ModelLoadError, RequestRejectedError
 from nvrerank.per_process import gate, is_forked
 from nvrerank.rulers import Ruler, beginning, passage_share
 
@@ -256,7 +256,7 @@ class SavedTokenizer:
         """Reads tokenizer.json, by transformers where tokenizer_config.json says more, without remote code.
 
         Raises:
-            MissingExtraError: transformers is not installed.
+            ImportError: transformers is not installed.
             ModelLoadError: A file is missing or can't be used.
         """
         file, settings = folder / "tokenizer.json", folder / "tokenizer_config.json"
@@ -268,10 +268,8 @@ class SavedTokenizer:
             raise ModelLoadError(f"{file} is not a tokenizer: {error}") from error
         if not settings.is_file():
             return cls(backend)
-        try:
-            from transformers import AutoTokenizer
-        except ImportError as error:
-            raise MissingExtraError("this model needs transformers: pip install 'nvrerank[local]'") from error
+        from transformers import AutoTokenizer
+
         try:
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         except Exception as error:  # whatever transformers raises for files it can't use

@@ -1,13 +1,12 @@
 """Every other reranker, through sentence-transformers: the modules a folder lists, or a model's own head.
 
 The library's modules compute. Which classes those are is decided here by name, before anything is imported by
-one; what they are given is tokenised here, by the rules that every family keeps, and held against the library
-itself on some pairs. Needs sentence-transformers: it is imported when a folder asks for it.
+one; what they are given is tokenised here (`prompts`), by the rules that every family keeps. Needs
+sentence-transformers: it is imported when a folder asks for it.
 """
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,15 +26,14 @@ from transformers.models.auto import modeling_auto
 from transformers.utils import logging
 
 from nvrerank.errors import ModelLoadError
-from nvrerank.truncation import warn_caller
 
 from .checkpoint import LARGEST, Checkpoint, Config, Labels
 from .families import LoadedModel
 from .layers import quantize
-from .prompts import PASSAGE, QUERY, RECIPES, PiecesEncoder, Recipe, find_recipe
+from .prompts import PROBES, RECIPES, Recipe, find_recipe, library_encoder, takes_pairs
 from .saved import Saved
 from .settings import Settings
-from .tokenization import PairEncoder, SavedTokenizer, TemplateEncoder, TokenPair
+from .tokenization import SavedTokenizer, TokenPair
 
 Together = Literal["padded", "length", "alone"]
 
@@ -50,15 +48,9 @@ _LOADERS: dict[str, Any] = {
     "text-generation": transformers.AutoModelForCausalLM,
     "feature-extraction": transformers.AutoModel,
 }
-_MODULES: dict[str, Any] = {
-    "Dense": Dense,
-    "LayerNorm": LayerNorm,
-    "LogitScore": LogitScore,
-    "Pooling": Pooling,
-}
+_MODULES: dict[str, Any] = {kind.__name__: kind for kind in (Dense, LayerNorm, LogitScore, Pooling)}
 _UNUSED = r"(.*\.)?(pooler\.dense\.(weight|bias)|position_ids|inv_freq|lm_head\..*)|cls\..*"
 _LOCAL: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
-_PROBES = (("Who wrote it?", "The sea, 1,000 times."), ("a", "b c\nd"), ("x  y ", " The End!"))
 _PADDED = {  # a mask keeps padding out of every sum; held against single pairs by a test
     *("albert", "bert", "camembert", "data2vec-text", "deberta", "deberta-v2", "distilbert", "electra"),
     *("ernie", "gemma", "gemma2", "gemma3_text", "llama", "mistral", "modernbert", "mpnet", "phi3"),
@@ -88,12 +80,10 @@ class TransformersModel:
 
     def __call__(self, batch: Sequence[TokenPair]) -> Tensor:
         """Token ids of a batch to raw logits, float32: [pairs]."""
-        keys: dict[Together, Callable[[int], int]] = {
-            "padded": lambda _: 0,
-            "length": lambda place: len(batch[place].ids),
-            "alone": lambda place: place,
-        }
-        key = keys[self.together]
+
+        def key(place: int) -> int:
+            return {"padded": 0, "length": len(batch[place].ids), "alone": place}[self.together]
+
         groups = [list(group) for _, group in groupby(sorted(range(len(batch)), key=key), key=key)]
         logits = torch.cat([self._forward([batch[place] for place in group]) for group in groups])
         places = torch.tensor([place for group in groups for place in group], device=logits.device)
@@ -132,14 +122,7 @@ class TransformersModel:
 def load_reference(
     checkpoint: Checkpoint, saved: Saved, settings: Settings, *, name: str, progress: bool
 ) -> LoadedModel:
-    """Loads a folder that no fast path computes.
-
-    Args:
-        checkpoint: Its configuration and its tensors' names.
-        saved: What sentence-transformers saved beside them.
-        settings: What the layers compute in (heads: in float32), where, and which label means relevant.
-        name: What the model is called; some are known by that alone.
-        progress: Whether transformers may show its bar.
+    """Loads a folder that no fast path computes; arguments are `families.load_model`'s.
 
     Raises:
         ModelLoadError: A file asks for something that neither library nor package can do, or the files
@@ -155,15 +138,20 @@ def load_reference(
         transformer = cast("Transformer", first)
         tokenizer = SavedTokenizer.of(transformer.tokenizer, checkpoint.folder)
         tokenizer.check(checkpoint.folder, _count_embeddings(transformer))
-        encoder, modality = _make_encoder(transformer, saved, recipe, tokenizer, config)
+        longest = _longest_pair(transformer, tokenizer)
+        if recipe is None or takes_pairs(transformer):
+            encoder, modality = library_encoder(transformer, saved, tokenizer, config, longest=longest)
+        else:
+            encoder, modality = recipe.encoder(tokenizer, config), "text"
         if task == "text-generation":
             rest = [_shrink_head(transformer, _answer_tokens(rest, recipe, tokenizer, config))]
     modules = (transformer, *rest)
+    alone = transformer.config.pad_token_id is None and task == "sequence-classification"
     model = TransformersModel(
         modules=modules,
         labels=Labels.find(config, _count_labels(modules), settings.label),
         device=settings.device,
-        together=_together(config.model_type, transformer.config.pad_token_id, task),
+        together="alone" if alone else "padded" if config.model_type in _PADDED else "length",
         left=task == "text-generation",
         modality=modality,
     )
@@ -173,7 +161,7 @@ def load_reference(
         module.requires_grad_(requires_grad=False).eval().to(settings.device)
     if settings.dtype != torch.float32:
         _exact_heads(modules)
-    context = min(_longest_pair(transformer, tokenizer), recipe.context if recipe else LARGEST)
+    context = min(longest, recipe.context if recipe else LARGEST)
     loaded = LoadedModel(encoder, context, model)
     with _quiet(progress=progress):
         _try(loaded, config, int8=settings.quantize is not None)
@@ -279,101 +267,6 @@ def _check_report(checkpoint: Checkpoint, report: Mapping[str, Any] | None, task
                 raise ModelLoadError(f"{checkpoint.folder}: tensor {name} is among the {kind} of {of}")
 
 
-def _make_encoder(
-    transformer: Transformer,
-    saved: Saved,
-    recipe: Recipe | None,
-    tokenizer: SavedTokenizer,
-    config: Config,
-) -> tuple[PairEncoder, str]:
-    """What tokenises pairs, and the modality that the library would call it.
-
-    Raises:
-        ModelLoadError: The library can't read a pair, or reads it otherwise.
-    """
-    if recipe is not None and not _takes_pairs(transformer):
-        return recipe.encoder(tokenizer, config), "text"
-    unpadded: Any = {"text": {"padding": False}}
-    chats = "message" in transformer.modality_config
-    try:
-        wanted = [
-            transformer.preprocess([pair], prompt=saved.prompt, processing_kwargs=unpadded)
-            for pair in _PROBES
-        ]
-        encoder = (
-            _chat_encoder(transformer, saved, tokenizer)
-            if chats
-            else _template_encoder(transformer, saved, tokenizer, config)
-        )
-    except (ModelLoadError, Warning):
-        raise
-    except Exception as error:  # whatever the library raises: a template without the roles, a broken one
-        raise ModelLoadError(f"{saved.folder}: sentence-transformers can't read a pair: {error}") from error
-    longest = _longest_pair(transformer, tokenizer)
-    for (query, passage), features in zip(_PROBES, wanted, strict=True):
-        ids = features["input_ids"][0].tolist()
-        [pair] = encoder.encode(query, [passage], LARGEST)
-        if len(ids) < longest and list(pair.ids) != ids:
-            raise ModelLoadError(
-                f"{saved.folder}: sentence-transformers {sentence_transformers.__version__} tokenises this "
-                "folder's pairs otherwise than is known here"
-            )
-    return encoder, "message" if chats else "text"
-
-
-def _takes_pairs(transformer: Transformer) -> bool:
-    """Whether there is a chat template that names a query and a document; ChatML renders any role unnamed."""
-    template = str(getattr(transformer.processor, "chat_template", None))
-    named = "query" in template and "document" in template and "message" in transformer.modality_config
-    return named and transformer.input_formatter.pair_roles_failure({}) is None
-
-
-def _template_encoder(
-    transformer: Transformer, saved: Saved, tokenizer: SavedTokenizer, config: Config
-) -> PairEncoder:
-    model_type = config.model_type
-    decoder = str(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type)).endswith("ForCausalLM")
-    if decoder and model_type not in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES and not saved.modules:
-        warn_caller(
-            f"{saved.folder}: a {model_type} is scored without a prompt, since the folder names none: if it "
-            "was trained with one, save it as a CrossEncoder of sentence-transformers with its chat template",
-            UserWarning,
-        )
-    relative = model_type in ("funnel", "xlnet")  # types are compared, not looked up
-    kinds = LARGEST if relative else getattr(transformer.config, "type_vocab_size", None)
-    typed = "token_type_ids" in inspect.signature(transformer.model.forward).parameters and (
-        tokenizer.typed == "yes" if kinds is None else kinds > 0 and tokenizer.gives_types(config.file, kinds)
-    )
-    return TemplateEncoder(tokenizer.backend, typed=typed, prompt=saved.prompt or "", side=tokenizer.side)
-
-
-def _chat_encoder(transformer: Transformer, saved: Saved, tokenizer: SavedTokenizer) -> PairEncoder:
-    formatter = transformer.input_formatter
-    settings = dict(transformer.processing_kwargs.get("chat_template", {}))
-    for name in ("max_length", "padding", "restore_suffix", "return_tensors", "truncation"):
-        settings.pop(name, None)
-
-    def rendered(query: str, passage: str) -> str:
-        messages = [formatter.pair_to_messages((query, passage))]
-        if saved.prompt:
-            messages = formatter.prepend_prompt_to_messages(messages, saved.prompt)
-        return str(transformer.processor.apply_chat_template(messages[0], tokenize=False, **settings))
-
-    whole = rendered(QUERY, PASSAGE)
-    for change in (str, str.strip):
-        if all(
-            whole.replace(QUERY, change(query)).replace(PASSAGE, change(passage)) == rendered(query, passage)
-            for query, passage in _PROBES
-        ):
-            try:
-                return PiecesEncoder(tokenizer.backend, [whole], stripped=change is not str)
-            except ValueError:
-                break
-    raise ModelLoadError(
-        f"{saved.folder}: its chat template does more than to put query and passage in their places"
-    )
-
-
 def _answer_tokens(
     rest: Sequence[nn.Module], recipe: Recipe | None, tokenizer: SavedTokenizer, config: Config
 ) -> tuple[int, ...]:
@@ -412,13 +305,6 @@ def _longest_pair(transformer: Transformer, tokenizer: SavedTokenizer) -> int:
             unused = 0 if module.padding_idx is None else module.padding_idx + 1
             limits.append(module.num_embeddings - unused)
     return min(limits)
-
-
-def _together(model_type: str, pad: int | None, task: str) -> Together:
-    """Which pairs may share a batch; a classifier without a padding token takes one at a time."""
-    if pad is None and task == "sequence-classification":
-        return "alone"
-    return "padded" if model_type in _PADDED else "length"
 
 
 def _count_embeddings(transformer: Transformer) -> int:
@@ -488,7 +374,7 @@ def _exact(value: Any) -> Any:
 
 def _try(loaded: LoadedModel, config: Config, *, int8: bool) -> None:
     """Scores one pair, so that what can't be computed is known now."""
-    query, passage = _PROBES[0]
+    query, passage = PROBES[0]
     [pair] = loaded.encoder.encode(query, [passage], LARGEST)
     pair = pair._replace(ids=pair.ids[: loaded.context], types=pair.types[: loaded.context])
     try:
