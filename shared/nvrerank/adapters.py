@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Sequence
 
 from .errors import RequestRejectedError
-from .ranking import Ranking
+from .results import Ranking
 from .scorer import Scorer
 from .texts import is_blank
 

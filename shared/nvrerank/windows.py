@@ -12,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from ._checks import checked_integer
 from .borders import Borders, Span, cut
 from .errors import InvalidArgumentError, RequestRejectedError
 from .rulers import Ruler
@@ -43,9 +44,9 @@ class Cutting:
 
     def __post_init__(self) -> None:
         if self.size is not None:
-            _check_count("size", self.size, least=1)
+            checked_integer("size", self.size, least=1)
         if self.overlap is not None:
-            _check_count("overlap", self.overlap, least=0)
+            checked_integer("overlap", self.overlap, least=0)
             if self.size is not None and self.overlap > self.size // 4:
                 raise ValueError(
                     f"overlap must be at most a quarter of size, not {self.overlap} of {self.size}"
@@ -149,8 +150,9 @@ class WindowPlan:
         try:
             yield
         except RequestRejectedError as error:
-            if error.index is not None:
-                error.index = next((i for i, slots in enumerate(self._slots) if error.index in slots), None)
+            error.reindex(
+                lambda window: next((i for i, own in enumerate(self._slots) if window in own), None)
+            )
             raise
 
     def _one(self, index: int, parts: list[Scored]) -> Scored:
@@ -179,7 +181,7 @@ def naming_passages(plans: Sequence[WindowPlan]) -> Iterator[None]:
             yield
     except RequestRejectedError as error:
         if len(plans) > 1:
-            error.index = None
+            error.reindex(lambda _: None)
         raise
 
 
@@ -202,10 +204,3 @@ def settled(long_passages: LongPassages | None, truncate: str | None) -> LongPas
             f"long_passages={long_passages!r} and truncate={truncate!r} contradict each other: leave one out"
         )
     return long_passages
-
-
-def _check_count(name: str, value: object, *, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a whole number, not {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be {least} or more, not {value}")

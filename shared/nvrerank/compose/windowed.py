@@ -72,21 +72,18 @@ class Windowed(Scorer):
             return self._pooled(plan, self.scorer.score_clean(plan.query or query, plan.texts))
 
     async def _ascore(self, query: str, passages: Sequence[str]) -> list[Scored]:
-        plan = await asyncio.to_thread(scoring_errors(self.name)(self._plan), query, passages)
+        plan = await asyncio.to_thread(scoring_errors(self)(self._plan), query, passages)
         with plan.naming_passages():
             return self._pooled(plan, await self.scorer.ascore_clean(plan.query or query, plan.texts))
 
-    def _score_many(self, calls: Sequence[tuple[str, list[str]]]) -> list[list[Scored]]:
+    def _score_many(self, calls: Sequence[tuple[str, Sequence[str]]]) -> list[list[Scored]]:
         """All windows at once; with several queries an error doesn't say whose window it is about."""
         plans = [self._plan(query, texts) for query, texts in calls]
         with naming_passages(plans):
-            answers = self.scorer.score_many(
+            answers = self.scorer.score_many_clean(
                 [(plan.query or query, plan.texts) for (query, _), plan in zip(calls, plans, strict=True)]
             )
-        return [
-            self._pooled(plan, [Scored(logit) for logit in logits])
-            for plan, logits in zip(plans, answers, strict=True)
-        ]
+        return [self._pooled(plan, answer) for plan, answer in zip(plans, answers, strict=True)]
 
     def ruler(self, query: str) -> Ruler:
         """The inner scorer's."""

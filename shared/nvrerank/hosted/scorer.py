@@ -251,7 +251,7 @@ class HostedScorer(Scorer):
         if self._settings.long_passages != "windows":
             return self._scored(await self._alogits(query, passages))
         began = time.monotonic()
-        windows = await asyncio.to_thread(scoring_errors(self.name)(self._windows), query, passages)
+        windows = await asyncio.to_thread(scoring_errors(self)(self._windows), query, passages)
         with windows.naming_passages():
             return self._pooled(windows, await self._alogits(windows.query or query, windows.texts, began))
 

@@ -174,7 +174,7 @@ class LocalScorer(Scorer):
         """As `_score`, in a thread; a cancelled call stops after the batch under way."""
         stop = threading.Event()
 
-        @scoring_errors(self.name)
+        @scoring_errors(self)
         def work() -> tuple[list[_Part], list[float]]:
             parts = [self._part(query, passages, stop.is_set)]
             return parts, self._logits(parts, stop.is_set)

@@ -10,6 +10,7 @@ from typing import Literal, get_args
 
 import torch
 
+from nvrerank._checks import checked_integer
 from nvrerank.errors import ModelLoadError
 from nvrerank.windows import LongPassages, settled
 
@@ -127,8 +128,9 @@ class Settings:
         kind = _dtype(dtype, place)
         _check_quantize(quantize, place, kind)
         usual = _CPU_BATCH_TOKENS if place.type == "cpu" else _GPU_BATCH_TOKENS
-        tokens = _count("batch_tokens", batch_tokens) or (_INT8_BATCH_TOKENS if quantize else usual)
-        length = _count("max_length", max_length)
+        tokens = (_INT8_BATCH_TOKENS if quantize else usual) if batch_tokens is None else batch_tokens
+        tokens = checked_integer("batch_tokens", tokens, least=1)
+        length = None if max_length is None else checked_integer("max_length", max_length, least=1)
         return cls(place, kind, length, settled(long_passages, truncate), tokens, quantize, label)
 
 
@@ -161,16 +163,6 @@ def _check_quantize(quantize: object, device: torch.device, dtype: torch.dtype) 
         raise ValueError(
             f"quantize='int8' is for float32 on a CPU, not {dtype} on {device}: leave one of them out"
         )
-
-
-def _count(name: str, value: object) -> int | None:
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a whole number, not {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be 1 or more, not {value}")
-    return value
 
 
 def tokens_that_fit(free: int, hidden: int, intermediate: int, dtype: torch.dtype) -> int:
