@@ -19,7 +19,7 @@ SHORT = "the sea belongs to the shore"
 LONG = "The sea belongs to the shore number 5. Rust belongs to iron. " * 30 + "He found it in the end."
 
 MODELS = {
-    "embedded": lambda _folder: None,
+    "bundled": lambda _folder: None,
     "llama": write_decoder,
     "mistral": lambda folder: write_decoder(folder, **mistral_config()),
     "bert": lambda folder: write_cross_encoder(folder, "bert"),
@@ -103,6 +103,22 @@ def test_windows_are_scored_as_by_windowed_over_a_scorer_that_cuts(scorer, detai
     assert [one.logit for one in found] == pytest.approx([one.logit for one in expected], abs=1e-5)
     assert found[0].window is not None
     assert found[1].window is None
+
+
+def test_what_was_counted_for_windows_is_scored_and_not_tokenised_again(folder, monkeypatch):
+    scorer = LocalScorer(folder, device="cpu", max_length=64, long_passages="windows").load()
+    encoder, seen = scorer._model.encoder, []
+    encodings = encoder._encodings
+
+    def noted(texts, **options):
+        seen.extend(texts)
+        return encodings(texts, **options)
+
+    monkeypatch.setattr(encoder, "_encodings", noted)
+    scored = scorer.score_detailed(QUERY, [SHORT, LONG, LONG])
+    assert scored[1].window is not None
+    assert len(seen) == len(set(seen)) > 6
+    assert {":" + SHORT, ":" + LONG[slice(*scored[1].window)]} <= set(seen)  # the colon is the prompt's
 
 
 @pytest.mark.parametrize("options", [{"long_passages": "error"}, {"truncate": "NONE"}])

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:quantize='int8' saves memory but
 QUERY = "how do I make a class iterable?"
 PASSAGES = ["A class is iterable when it defines __iter__.", "Bananas.", "rust " * 40, "naïve 東京 🙂"]
 MODELS = {
-    "embedded": lambda _folder: None,
+    "bundled": lambda _folder: None,
     "llama": write_decoder,
     "mistral": lambda folder: write_decoder(folder, **mistral_config()),
     "bert": lambda folder: write_cross_encoder(folder, "bert"),

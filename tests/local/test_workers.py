@@ -134,7 +134,7 @@ def test_calls_at_once_get_their_own_scores(runner):
     assert list(answers) == calls
 
 
-def test_the_embedded_model_scores_alike_with_workers_and_without(two_threads):
+def test_the_bundled_model_scores_alike_with_workers_and_without(two_threads):
     passages = [f"Passage {number} speaks of {'iterators ' * number}." for number in range(1, 60)]
     together = LocalScorer(device="cpu").score("what is an iterator?", passages)
     torch.set_num_threads(1)

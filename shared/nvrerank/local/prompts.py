@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -252,7 +252,7 @@ def find_recipe(names: Iterable[str], model_type: object) -> Recipe | None:
 
 
 def library_encoder(
-    transformer: Any, saved: Saved, tokenizer: SavedTokenizer, config: Config, *, longest: int
+    transformer: Any, saved: Saved, tokenizer: SavedTokenizer, config: Config, *, longest: Callable[[], int]
 ) -> tuple[PairEncoder, str]:
     """What tokenises pairs as sentence-transformers does, held against it on some.
 
@@ -261,7 +261,7 @@ def library_encoder(
         saved: What the folder says beside the weights.
         tokenizer: The folder's.
         config: config.json.
-        longest: Tokens that the library cuts a pair to.
+        longest: Tells how many tokens the library cuts a pair to, where it reads a pair at all.
 
     Returns:
         The encoder, and the modality that the library would call it.
@@ -284,7 +284,7 @@ def library_encoder(
     for (query, passage), features in zip(PROBES, wanted, strict=True):
         ids = features["input_ids"][0].tolist()
         [pair] = encoder.encode(query, [passage], LARGEST)
-        if len(ids) < longest and list(pair.ids) != ids:
+        if len(ids) < longest() and list(pair.ids) != ids:
             raise ModelLoadError(
                 f"{saved.folder}: this version of sentence-transformers tokenises the folder's pairs "
                 "otherwise than is known here"

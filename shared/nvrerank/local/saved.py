@@ -186,7 +186,6 @@ def _check_transformer(config: Config) -> None:
     for name in ("model_args", "model_kwargs"):
         if section := config.section(name):
             section.expect("attn_implementation", *_ATTENTION)
-    config.section("processing_kwargs")  # an object, if anything
     modalities = config.section("modality_config")
     for modality, way in (modalities.values if modalities else {}).items():
         if modality in ("text", "message") and (

@@ -170,7 +170,7 @@ class LocalRuler(Ruler):
         turn: Held while the tokenizer is in use: it takes one caller at a time.
         stopped: Asked before each few passages.
         whole: Whether all of the query is asked with, however little room it leaves.
-        keep: Whether what is counted is kept for `pairs`, so that no text is tokenised twice.
+        keep: Whether pairs are kept, so that those of texts that were counted are not made twice.
     """
 
     exact = True
@@ -198,14 +198,8 @@ class LocalRuler(Ruler):
 
     def counts(self, texts: Sequence[str]) -> list[int]:
         """As promised by `Ruler`: what each passage adds to query and prompt."""
-        counts: list[int] = []
-        for start in range(0, len(texts), _AT_ONCE):
-            chunk = texts[start : start + _AT_ONCE]
-            pairs = self.pairs(chunk)
-            if self._known is not None:
-                self._known.update(zip(chunk, pairs, strict=True))
-            counts += [pair.whole - self._asked.frame for pair in pairs]
-        return counts
+        chunks = (texts[start : start + _AT_ONCE] for start in range(0, len(texts), _AT_ONCE))
+        return [pair.whole - self._asked.frame for chunk in chunks for pair in self.pairs(chunk)]
 
     def pairs(self, texts: Sequence[str]) -> list[TokenPair]:
         """The passages as the model reads them, with four bytes for each token id.
@@ -214,16 +208,19 @@ class LocalRuler(Ruler):
             CancelledError: `stopped` said so.
             RequestRejectedError: The query leaves no room for a passage.
         """
-        if self._known and all(text in self._known for text in texts):
-            return [self._known[text] for text in texts]
+        known = self._known
+        new = texts if known is None else [text for text in dict.fromkeys(texts) if text not in known]
         pairs: list[TokenPair] = []
-        for start in range(0, len(texts), _AT_ONCE):
+        for start in range(0, len(new), _AT_ONCE):
             if self._stopped is not None and self._stopped():
                 raise CancelledError
             with self._turn, gate:
-                chunk = self._asked.pairs(texts[start : start + _AT_ONCE], self._max_length)
+                chunk = self._asked.pairs(new[start : start + _AT_ONCE], self._max_length)
             pairs += [pair._replace(ids=array("i", pair.ids)) for pair in chunk]
-        return pairs
+        if known is None:
+            return pairs
+        known.update(zip(new, pairs, strict=True))
+        return [known[text] for text in texts]
 
     def ends(self, text: str) -> list[int]:
         """As promised by `Ruler`."""

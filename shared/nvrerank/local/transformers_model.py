@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -138,7 +139,7 @@ def load_reference(
         transformer = cast("Transformer", first)
         tokenizer = SavedTokenizer.of(transformer.tokenizer, checkpoint.folder)
         tokenizer.check(checkpoint.folder, _count_embeddings(transformer))
-        longest = _longest_pair(transformer, tokenizer)
+        longest = partial(_longest_pair, transformer, tokenizer)
         if recipe is None or takes_pairs(transformer):
             encoder, modality = library_encoder(transformer, saved, tokenizer, config, longest=longest)
         else:
@@ -161,7 +162,7 @@ def load_reference(
         module.requires_grad_(requires_grad=False).eval().to(settings.device)
     if settings.dtype != torch.float32:
         _exact_heads(modules)
-    context = min(longest, recipe.context if recipe else LARGEST)
+    context = min(longest(), recipe.context if recipe else LARGEST)
     loaded = LoadedModel(encoder, context, model)
     with _quiet(progress=progress):
         _try(loaded, config, int8=settings.quantize is not None)
@@ -235,13 +236,8 @@ def _load(checkpoint: Checkpoint, saved: Saved, task: Any, dtype: torch.dtype) -
             place = saved.modules[0].path
             first = _Transformer.load(folder, subfolder=place, model_kwargs=weights, local_files_only=True)
         else:
-            first = _Transformer(
-                folder,
-                transformer_task=task,
-                model_kwargs=weights,
-                processor_kwargs=dict(_LOCAL),
-                config_kwargs=dict(_LOCAL),
-            )
+            safe: Any = {"processor_kwargs": dict(_LOCAL), "config_kwargs": dict(_LOCAL)}
+            first = _Transformer(folder, transformer_task=task, model_kwargs=weights, **safe)
         rest = [_MODULES[one.kind].load(folder, subfolder=one.path, **_LOCAL) for one in saved.modules[1:]]
     except Exception as error:  # whatever the libraries raise for a folder they can't use
         raise ModelLoadError(
