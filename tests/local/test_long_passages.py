@@ -192,7 +192,7 @@ def test_a_tiny_length_has_room_for_both_or_is_refused(scorer, detailed, max_len
         scored = detailed(tiny, LONG_QUERY, [LONG])
     except RequestRejectedError as error:
         assert "give a larger max_length" in str(error)  # noqa: PT017
-        assert tiny._loaded().encoder.frame("w") >= max_length
+        assert tiny._loaded().encoder.ask("w").frame >= max_length
     else:
         assert scored[0].query_truncated
         assert scored[0].truncated

@@ -86,15 +86,6 @@ class PairEncoder(ABC):
         """Asks a query of passages: see `Asked.pairs`."""
         return self.ask(query).pairs(passages, max_length)
 
-    def frame(self, query: str) -> int:
-        """Tokens of a pair beside those of its passage."""
-        return self.ask(query).frame
-
-    def beginning(self, query: str, max_length: int) -> str | None:
-        """What `encode` should be given of a query so that a passage keeps its share; None: all of it."""
-        most = max_length - passage_share(max_length)
-        return beginning(query, most, self.frame, self.token_ends)
-
     def token_ends(self, text: str) -> list[int]:
         """Where each token of a passage by itself ends, in characters, ascending."""
         [bare] = self._encodings([text])
@@ -191,7 +182,8 @@ class LocalRuler(Ruler):
         with turn, gate:
             self._asked = encoder.ask(query)
             if not whole and self._asked.frame > max_length // 2:  # less always leaves a passage its share
-                self.query = encoder.beginning(query, max_length)
+                most = max_length - passage_share(max_length)
+                self.query = beginning(query, most, lambda one: encoder.ask(one).frame, encoder.token_ends)
                 if self.query is not None:
                     self._asked = encoder.ask(self.query)
         self.room = max_length - self._asked.frame
