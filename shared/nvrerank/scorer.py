@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from .errors import BadResponseError, NVRerankError, ScoringError
-from .rulers import EstimatedRuler, Ruler
 from .texts import clean_call
+from .token_counter import EstimatedTokenCounter, TokenCounter
 
 Scale = Literal["logit", "probability"]
 Hook = Callable[[str, Sequence[str]], Sequence["float | Scored"]]
@@ -196,12 +196,12 @@ class Scorer:
             for answer, (_, texts) in zip(answers, calls, strict=True)
         ]
 
-    def ruler(self, query: str) -> Ruler:
+    def token_counter(self, query: str) -> TokenCounter:
         """What counts passages in tokens beside this query, for whoever cuts long ones.
 
         This one estimates, and does not know how many tokens the model reads.
         """
-        return EstimatedRuler(query=query)
+        return EstimatedTokenCounter(query=query)
 
     def _score(self, query: str, passages: Sequence[str]) -> Sequence[float | Scored]:
         """The hook: scores clean texts, at least one. This one runs the asynchronous one."""

@@ -15,8 +15,8 @@ from typing import Literal, get_args
 from ._checks import checked_integer
 from .borders import Borders, Span, cut
 from .errors import InvalidArgumentError, RequestRejectedError
-from .rulers import Ruler
 from .scorer import Scored
+from .token_counter import TokenCounter
 
 Pool = Literal["max", "mean", "first"]
 LongPassages = Literal["truncate", "windows", "error"]
@@ -54,45 +54,45 @@ class Cutting:
         if self.pool not in get_args(Pool):
             raise ValueError(f"pool must be 'max', 'mean' or 'first', not {self.pool!r}")
 
-    def plan(self, ruler: Ruler, passages: Sequence[str]) -> WindowPlan:
+    def plan(self, counter: TokenCounter, passages: Sequence[str]) -> WindowPlan:
         """Cuts the passages that are too long.
 
         Args:
-            ruler: Counts tokens beside the query.
+            counter: Counts tokens beside the query.
             passages: Clean passages, none blank.
 
         Raises:
             InvalidArgumentError: It is not known how many tokens the model reads, and there is no `size`.
         """
-        most = self._most(ruler)
-        counts = ruler.counts(passages)
+        most = self._most(counter)
+        counts = counter.counts(passages)
         spans = [
-            [(0, len(text))] if count <= most else self._spans(text, ruler, most)
+            [(0, len(text))] if count <= most else self._spans(text, counter, most)
             for text, count in zip(passages, counts, strict=True)
         ]
         read = [each[:1] for each in spans] if self.pool == "first" else spans
         unread = [len(each) > len(kept) for each, kept in zip(spans, read, strict=True)]
-        return WindowPlan(passages, read, unread, self.pool, exact=ruler.exact, query=ruler.query)
+        return WindowPlan(passages, read, unread, self.pool, exact=counter.exact, query=counter.query)
 
-    def _most(self, ruler: Ruler) -> int:
-        limits = [limit for limit in (self.size, ruler.room) if limit is not None]
+    def _most(self, counter: TokenCounter) -> int:
+        limits = [limit for limit in (self.size, counter.room) if limit is not None]
         if not limits:
             raise InvalidArgumentError("it is not known how many tokens the model reads: give size=")
         if min(limits) < 1:
             raise RequestRejectedError("the query leaves no room for a passage: shorten it")
         return min(limits)
 
-    def _spans(self, text: str, ruler: Ruler, most: int) -> list[Span]:
+    def _spans(self, text: str, counter: TokenCounter, most: int) -> list[Span]:
         """Windows of at most so many tokens, by the count of each as a text of its own.
 
         Cut off, a piece can have other tokens than within its passage: then all is cut shorter.
         """
-        ends, borders = ruler.ends(text), Borders(text)
+        ends, borders = counter.ends(text), Borders(text)
         overlap = OVERLAP if self.overlap is None else self.overlap
         budget = most
         while True:
             spans = list(cut(text, ends, borders, budget, min(overlap, budget // 4)))
-            excess = max(ruler.counts([text[start:end] for start, end in spans])) - most
+            excess = max(counter.counts([text[start:end] for start, end in spans])) - most
             if excess <= 0 or budget == 1:
                 return spans
             budget = max(1, budget * most // (most + excess))

@@ -9,13 +9,13 @@ from support.tokenizers import bert_tokenizer, llama_tokenizer, roberta_tokenize
 
 from nvrerank import RequestRejectedError
 from nvrerank.local.prompts import PromptEncoder
-from nvrerank.local.tokenization import LocalRuler, TemplateEncoder, TwoInputEncoder
+from nvrerank.local.tokenization import LocalTokenCounter, TemplateEncoder, TwoInputEncoder
 from nvrerank.models import NVIDIA_PROMPT
 
 
 def read_of(encoder, query, max_length) -> str | None:
     """A long query's beginning; None: all of it is read."""
-    return LocalRuler(encoder, query, max_length, threading.Lock()).query
+    return LocalTokenCounter(encoder, query, max_length, threading.Lock()).query
 
 
 def prompt_encoder() -> PromptEncoder:

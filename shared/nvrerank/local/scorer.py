@@ -26,7 +26,7 @@ from .families import LoadedModel, load_model
 from .runner import BatchRunner, use_one_thread, workers
 from .saved import Saved
 from .settings import BUNDLED, Quantize, Settings, Truncate, find_source, tokens_that_fit
-from .tokenization import LocalRuler, TokenPair
+from .tokenization import LocalTokenCounter, TokenPair
 
 _HIDDEN_SIZES = ("hidden_size", "dim", "d_model", "emb_dim", "n_embd")  # as architectures call it
 _USUAL_SIZE = 1024
@@ -161,10 +161,10 @@ class LocalScorer(Scorer):
         self._loaded()
         return self
 
-    def ruler(self, query: str) -> LocalRuler:
+    def token_counter(self, query: str) -> LocalTokenCounter:
         """What counts passages beside this query as the model reads them; asking loads the model."""
         model = self._loaded()
-        return LocalRuler(model.encoder, clean_query(query), model.context, self._tokenizing.get())
+        return LocalTokenCounter(model.encoder, clean_query(query), model.context, self._tokenizing.get())
 
     def _score(self, query: str, passages: Sequence[str]) -> list[Scored]:
         parts = [self._part(query, passages)]
@@ -202,17 +202,17 @@ class LocalScorer(Scorer):
         if not texts:
             return _Part([])
         model, how = self._loaded(), self._settings.long_passages
-        ruler = LocalRuler(
+        counter = LocalTokenCounter(
             *(model.encoder, query, model.context, self._tokenizing.get()),
             stopped=stopped,
             whole=how == "error",
             keep=how == "windows",
         )
-        plan = Cutting().plan(ruler, texts) if how == "windows" else None
-        pairs = ruler.pairs(texts if plan is None else plan.texts)
+        plan = Cutting().plan(counter, texts) if how == "windows" else None
+        pairs = counter.pairs(texts if plan is None else plan.texts)
         if how == "error":
             _refuse_long(pairs, model.context)
-        return _Part(pairs, plan, ruler.query is not None)
+        return _Part(pairs, plan, counter.query is not None)
 
     def _logits(self, parts: Sequence[_Part], stopped: Callable[[], bool] = _NEVER) -> list[float]:
         """A logit for each pair of all parts; an error about one of them names the passage of its part."""

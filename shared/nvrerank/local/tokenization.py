@@ -20,7 +20,7 @@ from tokenizers import Encoding, Tokenizer
 
 from nvrerank.errors import ModelLoadError, RequestRejectedError
 from nvrerank.per_process import gate, is_forked
-from nvrerank.rulers import Ruler, beginning, passage_share
+from nvrerank.token_counter import TokenCounter, beginning, passage_share
 
 from .checkpoint import LARGEST, Config
 
@@ -151,7 +151,7 @@ class TwoInputEncoder(PairEncoder):
         return Asked(frame, paired)
 
 
-class LocalRuler(Ruler):
+class LocalTokenCounter(TokenCounter):
     """Counts passages beside a query, by the model's own tokens, and makes the pairs that it scores.
 
     Args:
@@ -189,7 +189,7 @@ class LocalRuler(Ruler):
         self.room = max_length - self._asked.frame
 
     def counts(self, texts: Sequence[str]) -> list[int]:
-        """As promised by `Ruler`: what each passage adds to query and prompt."""
+        """As promised by `TokenCounter`: what each passage adds to query and prompt."""
         chunks = (texts[start : start + _AT_ONCE] for start in range(0, len(texts), _AT_ONCE))
         return [pair.whole - self._asked.frame for chunk in chunks for pair in self.pairs(chunk)]
 
@@ -215,7 +215,7 @@ class LocalRuler(Ruler):
         return [known[text] for text in texts]
 
     def ends(self, text: str) -> list[int]:
-        """As promised by `Ruler`."""
+        """As promised by `TokenCounter`."""
         with self._turn, gate:
             return self._encoder.token_ends(text)
 
