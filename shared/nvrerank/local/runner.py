@@ -156,12 +156,8 @@ class BatchRunner:
     def _shared_out(self, pairs: Sequence[TokenPair]) -> tuple[Executor, int, Plan]:
         """Who computes, how many batches at once, and which: workers, where there is a batch for each."""
         every, total = range(len(pairs)), sum(len(pair.ids) for pair in pairs)
-        if (
-            self._workers is not None
-            and len(pairs) > 1
-            and total > LEAST
-            and (workers := self._workers()).size > 1
-        ):
+        workers = self._workers() if self._workers and len(pairs) > 1 and total > LEAST else None
+        if workers is not None and workers.size > 1:
             plan = self._plan(pairs, every, share_of_budget(total, self.budget, workers.size))
             if len(plan) >= workers.size:
                 return workers, workers.size + 1, plan  # one more waits, so that no worker does
