@@ -19,6 +19,7 @@ from .fusion import Fusion, FusionName, as_fusion, checked_retrieval_scores
 from .results import Ranked, Ranking
 from .scorer import Scale, Scored, Scorer
 from .texts import clean_passages, clean_query, is_blank
+from .tracing import call_span
 
 ScoreMode = Literal["logit", "sigmoid"]
 OnError = Literal["raise", "passthrough"]
@@ -128,11 +129,12 @@ def rerank(
         return unasked
     if options.score_mode == "sigmoid":
         _warn_if_uncalibrated(scorer)
-    try:
-        scores = scorer.score_clean(prepared.query, prepared.texts)
-    except NVRerankError as error:
-        return _failed(error, prepared, options)
-    return finish(prepared, scores, options, scorer.scale)
+    with call_span(scorer, options, len(prepared.passages)) as span:
+        try:
+            scores = scorer.score_clean(prepared.query, prepared.texts)
+        except NVRerankError as error:
+            return span.told(_failed(error, prepared, options), error)
+        return span.told(finish(prepared, scores, options, scorer.scale))
 
 
 async def arerank(
@@ -155,11 +157,12 @@ async def arerank(
         return unasked
     if options.score_mode == "sigmoid":
         _warn_if_uncalibrated(scorer)
-    try:
-        scores = await scorer.ascore_clean(prepared.query, prepared.texts)
-    except NVRerankError as error:
-        return _failed(error, prepared, options)
-    return finish(prepared, scores, options, scorer.scale)
+    with call_span(scorer, options, len(prepared.passages)) as span:
+        try:
+            scores = await scorer.ascore_clean(prepared.query, prepared.texts)
+        except NVRerankError as error:
+            return span.told(_failed(error, prepared, options), error)
+        return span.told(finish(prepared, scores, options, scorer.scale))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,185 @@
+"""A span of OpenTelemetry for each call of `rerank` and `arerank` that asks a scorer.
+
+Through opentelemetry-api alone, and only once the program itself has loaded it. Names are those of the GenAI
+conventions where there are such; they have none for reranking yet (semantic-conventions-genai, issue 253), so
+what is ours is called `nvrerank.*`. `openinference.span.kind` and `reranker.*` are OpenInference's.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from .errors import NVRerankError, ScoringError
+from .fusion import Fusion
+from .results import Ranking
+from .scorer import Scorer
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+"""The environment variable by which the GenAI conventions let texts into spans."""
+
+_CAPTURED = frozenset({"true", "1", "span_only", "span_and_event"})
+
+
+class CallSpan:
+    """What is told of one call; this one tells nobody."""
+
+    def told(self, ranking: Ranking, error: NVRerankError | None = None) -> Ranking:  # noqa: ARG002
+        """Tells what came of the call.
+
+        Args:
+            ranking: What is returned.
+            error: In spite of which it is, without scores.
+
+        Returns:
+            The ranking.
+        """
+        return ranking
+
+
+class _RecordedSpan(CallSpan):
+    """Tells a span.
+
+    Args:
+        span: One that is recorded.
+        scorer: Whom the call asks.
+        attributes: Those that the span began with.
+    """
+
+    def __init__(self, span: Span, scorer: Scorer, attributes: Mapping[str, Any]) -> None:
+        self._span = span
+        self._scorer = scorer
+        self._attributes = attributes
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+
+    def told(self, ranking: Ranking, error: NVRerankError | None = None) -> Ranking:
+        if os.environ.get(CAPTURE, "").strip().lower() in _CAPTURED:
+            self._span.set_attributes(_texts(ranking))
+        self._span.set_attributes(_outcome(ranking))
+        if error is None:
+            self._span.set_attribute("gen_ai.response.model", self._scorer.name)
+        else:
+            self._span.set_attributes({"nvrerank.passthrough": True, "error.type": type(error).__name__})
+        return ranking
+
+    def count(self, counts: Mapping[str, float]) -> None:
+        """Adds to the sums; from any thread."""
+        with self._lock:
+            self._counts.update(counts)
+
+    def failed(self, error: BaseException) -> None:
+        """Tells what was raised; a scorer's own words may quote a passage, and stay out."""
+        from opentelemetry.trace import StatusCode
+
+        ours = isinstance(error, NVRerankError) and not isinstance(error, ScoringError)
+        self._span.set_attribute("error.type", type(error).__name__)
+        self._span.set_status(StatusCode.ERROR, str(error) if ours else None)
+
+    def close(self) -> None:
+        """Tells the sums, and once more what it began with: a span that is too full drops its oldest."""
+        self._span.set_attributes({**self._attributes, **self._counts})
+
+
+_current: ContextVar[_RecordedSpan | None] = ContextVar("nvrerank_call_span", default=None)
+_NOBODY = CallSpan()
+_OFF = nullcontext(_NOBODY)
+
+
+def call_span(scorer: Scorer, options: Any, passages: int) -> AbstractContextManager[CallSpan]:
+    """The span that a call runs in; nothing until the program has loaded OpenTelemetry.
+
+    Args:
+        scorer: Whom the call asks.
+        options: How the logits become an order: a `RankOptions`.
+        passages: How many there are.
+    """
+    return _recorded(scorer, options, passages) if "opentelemetry.trace" in sys.modules else _OFF
+
+
+def count(**counts: float) -> None:
+    """Adds to what the call that this thread or task works for is told to have needed.
+
+    Args:
+        **counts: By name below `nvrerank.`; __ stands for a dot.
+    """
+    call = _current.get()
+    if call is not None:
+        call.count({f"nvrerank.{name.replace('__', '.')}": number for name, number in counts.items()})
+
+
+@contextmanager
+def _recorded(scorer: Scorer, options: Any, passages: int) -> Iterator[CallSpan]:
+    from opentelemetry.trace import get_tracer
+
+    attributes = _asked(scorer.name, options, passages)
+    with get_tracer("nvrerank").start_as_current_span(
+        f"rerank {scorer.name}",
+        attributes=attributes,
+        record_exception=False,  # its message and traceback may quote a text
+        set_status_on_exception=False,
+    ) as span:
+        if not span.is_recording():
+            yield _NOBODY
+            return
+        call = _RecordedSpan(span, scorer, attributes)
+        token = _current.set(call)
+        try:
+            yield call
+        except BaseException as error:
+            call.failed(error)
+            raise
+        finally:
+            _current.reset(token)
+            call.close()
+
+
+def _asked(model: str, options: Any, passages: int) -> dict[str, Any]:
+    """What is known when the span begins, so that a sampler may decide by it."""
+    values = {field.name: getattr(options, field.name) for field in fields(options)}
+    if isinstance(values["fuse"], Fusion):
+        values["fuse"] = values["fuse"].method
+    attributes = {
+        "gen_ai.operation.name": "rerank",
+        "gen_ai.request.model": model,
+        "openinference.span.kind": "RERANKER",
+        "reranker.model_name": model,
+        "reranker.top_k": values["top_n"],
+        "nvrerank.passages.count": passages,
+        **{f"nvrerank.{name}": value for name, value in values.items()},
+    }
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
+def _outcome(ranking: Ranking) -> dict[str, Any]:
+    """The order, without a text; blank passages, which come last, have no score."""
+    return {
+        "nvrerank.results.count": len(ranking),
+        "nvrerank.results.indices": [one.index for one in ranking],
+        "nvrerank.results.scores": [one.score for one in ranking if one.score is not None],
+        "nvrerank.results.truncated": ranking.truncated,
+    }
+
+
+def _texts(ranking: Ranking) -> dict[str, Any]:
+    """Query and passages, before and after, as OpenInference has them."""
+    before = ranking.retrieval_scores or [None] * len(ranking.passages)
+    lists = {"input": list(enumerate(before)), "output": [(one.index, one.score) for one in ranking]}
+    told: dict[str, Any] = {"reranker.query": ranking.query}
+    for kind, documents in lists.items():
+        for place, (index, score) in enumerate(documents):
+            document = f"reranker.{kind}_documents.{place}.document"
+            told |= {f"{document}.id": str(index), f"{document}.content": ranking.passages[index]}
+            if score is not None:
+                told[f"{document}.score"] = score
+    return told
