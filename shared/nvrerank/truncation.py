@@ -35,7 +35,7 @@ class Notices:
             limit: Tokens of query and passage together that are read.
         """
         if excess and self._is_first("passages"):
-            _warn(
+            warn_caller(
                 f"not read whole: {len(excess)} of {count} passages, which with the query have up to "
                 f"{max(excess)} tokens more than the {limit} that are read. A scorer made with "
                 "long_passages='windows' reads them whole, with 'truncate' it cuts them without this warning"
@@ -44,7 +44,7 @@ class Notices:
     def query(self) -> None:
         """Warns of a query."""
         if self._is_first("query"):
-            _warn(
+            warn_caller(
                 "the query was not read to its end: a quarter of what the model reads is kept for the "
                 "passage. Shorten it, or use a model that reads more"
             )
@@ -57,8 +57,9 @@ class Notices:
         return True
 
 
-def _warn(message: str) -> None:
+def warn_caller(message: str, category: type[Warning] = TruncationWarning) -> None:
+    """Warns, and names the line of whoever called this package or a framework around it."""
     frame, level = inspect.currentframe(), 1
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _PASSED_OVER:
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, TruncationWarning, stacklevel=level)
+    warnings.warn(message, category, stacklevel=level)

@@ -51,6 +51,13 @@ def test_scores_equal_a_float64_reference_of_one_pair_at_a_time(tmp_path, varian
     assert max(expected) - min(expected) > 0.5, "the scores must differ for the comparison to mean anything"
 
 
+@pytest.mark.parametrize("config", [decoder_config(is_causal=True), mistral_config(is_causal=True)])
+def test_a_causal_model_says_so_in_config_json(tmp_path, config):
+    tensors = decoder_tensors(config)
+    scores = LocalScorer(write_checkpoint(tmp_path, config, tensors), device="cpu").score(QUERY, PASSAGES)
+    assert scores == pytest.approx(oracle(config, tensors, causal=True), abs=1e-5)
+
+
 @pytest.mark.parametrize("mistake", [{"causal": True}, {"last_token": True}, {"scaled_rope": False}])
 def test_the_comparison_would_notice(tmp_path, mistake):
     config = decoder_config()
@@ -121,3 +128,11 @@ def test_layers_beyond_the_depth_and_the_language_head_are_skipped(tmp_path):
     tensors["lm_head.weight"] = torch.ones(512, 32)
     folder = write_checkpoint(tmp_path, config, tensors)
     assert LocalScorer(folder, device="cpu").score(QUERY, PASSAGES) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("model", ["llama", "bundled"])
+def test_sixty_passages_have_sixty_scores_in_bfloat16(tmp_path, model):
+    config = decoder_config()
+    folder = write_checkpoint(tmp_path, config, decoder_tensors(config)) if model == "llama" else None
+    years = [f"Ada mended the roof in {year}." for year in range(1900, 1960)]
+    assert len(set(LocalScorer(folder, device="cpu", dtype="bfloat16").score(QUERY, years))) == 60

@@ -12,19 +12,20 @@ from nvrerank.errors import ModelLoadError
 
 from .bert import BertReranker, EncoderConfig, RobertaReranker
 from .checkpoint import Checkpoint
-from .config import Config
+from .config import Config, Labels
 from .packed import DecoderConfig, PackedDecoder, RopeScaling
 from .two_segment import TwoSegmentConfig, TwoSegmentEncoder
 
 _MOST_LAYERS = 1024
 
 
-def decoder(checkpoint: Checkpoint) -> PackedDecoder:
-    """NVIDIA's Llama or Mistral reranker."""
+def decoder(checkpoint: Checkpoint, label: int | str | None) -> PackedDecoder:
+    """NVIDIA's Llama or Mistral reranker; `is_causal` in config.json comes before the class's own habit."""
     config = checkpoint.config
     for name, value in (("attention_bias", False), ("mlp_bias", False), ("hidden_act", "silu")):
         config.expect(name, value)
     config.expect("pooling", "avg", "mean")
+    config.expect("is_causal", True, False)
     hidden, heads = config.size("hidden_size"), config.size("num_attention_heads")
     shared = config.size("num_key_value_heads", heads)
     size = config.size("head_dim", max(1, hidden // heads))
@@ -45,19 +46,10 @@ def decoder(checkpoint: Checkpoint) -> PackedDecoder:
             rope_theta=_rope(config).positive("rope_theta", config.positive("rope_theta", 1e4)),
             rope_scaling=_rope_scaling(_rope(config)),
             temperature=config.positive("temperature", 1.0),
-            labels=_labels(checkpoint),
+            labels=Labels.find(config, checkpoint.shapes.get("score.weight", (1,))[0], label),
+            causal=config.values.get("is_causal") is True,
         )
     )
-
-
-def _labels(checkpoint: Checkpoint) -> int:
-    shape = checkpoint.shapes.get("score.weight", (1,))  # a missing head is reported with the rest
-    if shape[0] not in (1, 2):
-        raise ModelLoadError(
-            f"{checkpoint.files['score.weight']}: tensor score.weight has {shape[0]} labels: "
-            "a reranker has 1 or 2"
-        )
-    return shape[0]
 
 
 def _rope(config: Config) -> Config:
@@ -105,32 +97,24 @@ def _encoder_config(checkpoint: Checkpoint, *, offset: int) -> EncoderConfig:
 
 def first_position(config: Config) -> int:
     """RoBERTa counts positions from the one after the padding token's id."""
-    return config.size("pad_token_id", 1) + 1
+    return (config.size("pad_token_id", 1) if config.values.get("pad_token_id") != 0 else 0) + 1
 
 
-def bert(checkpoint: Checkpoint) -> BertReranker:
+def bert(checkpoint: Checkpoint, label: int | str | None) -> BertReranker:
     """A BERT with one label."""
-    _one_label(checkpoint, "classifier.weight")
+    Labels.find(checkpoint.config, 1, label)
     return BertReranker(_encoder_config(checkpoint, offset=0))
 
 
-def roberta(checkpoint: Checkpoint) -> RobertaReranker:
+def roberta(checkpoint: Checkpoint, label: int | str | None) -> RobertaReranker:
     """A RoBERTa or XLM-R with one label."""
-    _one_label(checkpoint, "classifier.out_proj.weight")
+    Labels.find(checkpoint.config, 1, label)
     return RobertaReranker(_encoder_config(checkpoint, offset=first_position(checkpoint.config)))
 
 
-def _one_label(checkpoint: Checkpoint, head: str) -> None:
-    labels = checkpoint.shapes.get(head, (1,))[0]
-    if labels != 1:
-        raise ModelLoadError(
-            f"{checkpoint.files[head]}: tensor {head} has {labels} labels: a reranker of this kind has 1, "
-            "this is a classifier"
-        )
-
-
-def two_segment(checkpoint: Checkpoint) -> TwoSegmentEncoder:
+def two_segment(checkpoint: Checkpoint, label: int | str | None) -> TwoSegmentEncoder:
     """The embedded model."""
+    Labels.find(checkpoint.config, 1, label)
     try:
         config = TwoSegmentConfig.from_dict(checkpoint.config.values)
     except ValueError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 from typing import cast
 
@@ -24,10 +24,12 @@ class Packing:
     Attributes:
         lengths: Tokens of each sequence.
         device: Where the batch lives.
+        causal: Whether a token sees those before it alone, and not all of its sequence.
     """
 
     lengths: Sequence[int]
     device: torch.device
+    causal: bool = False
 
     @cached_property
     def positions(self) -> Tensor:
@@ -57,7 +59,7 @@ class Packing:
 def attend(
     query: Tensor, key: Tensor, value: Tensor, packing: Packing, *, asking: Packing | None = None
 ) -> Tensor:
-    """Scaled dot-product attention in both directions, within each sequence.
+    """Scaled dot-product attention within each sequence.
 
     Args:
         query: [rows, heads, size]
@@ -78,8 +80,8 @@ def attend_in_turn(
     query: Tensor, key: Tensor, value: Tensor, packing: Packing, *, asking: Packing | None = None
 ) -> Tensor:
     """As `attend`, one sequence after the other: any device, any dtype."""
-    grouped = query.shape[1] != key.shape[1]
-    kernel = _grouped if grouped else _plain
+    grouped, causal = query.shape[1] != key.shape[1], packing.causal
+    kernel = partial(_sdpa, causal=causal, grouped=grouped) if grouped or causal else _plain
     lengths, rows = list(packing.lengths), list((asking or packing).lengths)
     mixed = query.new_empty(query.shape)  # [rows, heads, size]
     for target, q, k, v in zip(
@@ -120,17 +122,20 @@ def attend_varlen(
         max(rows.lengths),
         max(packing.lengths),
         enable_gqa=query.shape[1] != key.shape[1],
+        window_size=(-1, 0 if packing.causal else -1),  # to the left all, to the right none or all
     )  # [rows, heads, size]
     return cast("Tensor", mixed).flatten(1)
 
 
-def _grouped(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    return functional.scaled_dot_product_attention(query[None], key[None], value[None], enable_gqa=True)[0]
+def _sdpa(query: Tensor, key: Tensor, value: Tensor, *, causal: bool, grouped: bool) -> Tensor:
+    return functional.scaled_dot_product_attention(
+        query[None], key[None], value[None], is_causal=causal, enable_gqa=grouped
+    )[0]
 
 
 def _plain(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     if query.device.type != "cpu" or query.dtype != torch.float32 or key.shape[1] > _SHORT:
-        return functional.scaled_dot_product_attention(query[None], key[None], value[None])[0]
+        return _sdpa(query, key, value, causal=False, grouped=False)
     nothing = query.new_zeros(1)
     logits = torch.baddbmm(nothing, query, key.transpose(1, 2), beta=0, alpha=query.shape[2] ** -0.5)
     return torch.bmm(torch.softmax(logits, -1), value)

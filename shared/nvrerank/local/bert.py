@@ -47,7 +47,8 @@ class BertReranker(nn.Module):
             Raw logits, float32: [sequences]
         """
         first = self.bert(ids, types, packing)  # [sequences, hidden]
-        return self.classifier(self.bert.pooler(first))[:, 0].float()  # type: ignore[no-any-return]
+        exact = first.to(self.classifier.weight.dtype)  # of the head and the pooler: half precision ties
+        return self.classifier(self.bert.pooler(exact))[:, 0].float()  # type: ignore[no-any-return]
 
 
 class RobertaReranker(nn.Module):
@@ -61,7 +62,8 @@ class RobertaReranker(nn.Module):
     def forward(self, ids: Tensor, types: Tensor, packing: Packing) -> Tensor:
         """Scores packed pairs; arguments and result as `BertReranker.forward`."""
         first = self.roberta(ids, types, packing)  # [sequences, hidden]
-        return self.classifier(first)[:, 0].float()  # type: ignore[no-any-return]
+        exact = first.to(self.classifier.dense.weight.dtype)
+        return self.classifier(exact)[:, 0].float()  # type: ignore[no-any-return]
 
 
 class _Body(nn.Module):

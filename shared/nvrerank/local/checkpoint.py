@@ -18,6 +18,7 @@ from torch import nn
 from nvrerank.errors import ModelLoadError
 
 from .config import Config
+from .saved_tokenizer import SavedTokenizer
 
 _INDEX = "model.safetensors.index.json"
 _SINGLE = "model.safetensors"
@@ -58,8 +59,8 @@ class Checkpoint:
             files.update(dict.fromkeys(held, file))
         return cls(folder, config, shapes, files)
 
-    def tokenizer(self, rows: int) -> Tokenizer:
-        """Loads tokenizer.json.
+    def tokenizer(self, rows: int) -> SavedTokenizer:
+        """Loads tokenizer.json, as transformers does where tokenizer_config.json says more.
 
         Args:
             rows: Rows of the embedding table, which every token id must be below.
@@ -67,20 +68,16 @@ class Checkpoint:
         Raises:
             ModelLoadError: The file is missing, broken, or names tokens that have no embedding.
         """
-        file = self.folder / "tokenizer.json"
+        file, settings = self.folder / "tokenizer.json", self.folder / "tokenizer_config.json"
         if not file.is_file():
             raise ModelLoadError(f"{file} is missing: save the model's fast tokenizer there")
         try:
-            tokenizer = Tokenizer.from_file(str(file))
+            backend = Tokenizer.from_file(str(file))
         except Exception as error:  # the library raises bare Exception
             raise ModelLoadError(f"{file} is not a tokenizer: {error}") from error
-        largest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
-        if largest >= rows:
-            raise ModelLoadError(
-                f"{file} has token id {largest}, the embedding table {rows} rows: "
-                "they belong to different models"
-            )
-        return tokenizer
+        saved = SavedTokenizer.load(self.folder) if settings.is_file() else SavedTokenizer(backend)
+        saved.fit(file, rows)
+        return saved
 
     def fill(
         self,
@@ -89,6 +86,7 @@ class Checkpoint:
         dtype: torch.dtype,
         device: torch.device,
         not_needed: Callable[[str], bool],
+        exact: Callable[[str], bool],
     ) -> None:
         """Gives a module that was built on the meta device its weights, ready for inference.
 
@@ -97,6 +95,7 @@ class Checkpoint:
             dtype: What the weights are converted to.
             device: Where they go.
             not_needed: Tells the tensors that are known and not part of the module.
+            exact: Tells the tensors that are converted to float32 whatever `dtype` is.
 
         Raises:
             ModelLoadError: A tensor is missing, has another shape, or is not known.
@@ -107,7 +106,8 @@ class Checkpoint:
         for file in sorted(set(self.files.values())):
             with safe_open(file, framework="pt") as opened:
                 for name in needed & set(opened.keys()):
-                    weights[name] = opened.get_tensor(name).to(device, dtype)
+                    kind = torch.float32 if exact(name) else dtype
+                    weights[name] = opened.get_tensor(name).to(device, kind)
         module.load_state_dict(weights, assign=True)
         module.requires_grad_(requires_grad=False).eval()
 

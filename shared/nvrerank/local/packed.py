@@ -7,13 +7,14 @@ are the checkpoint's.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .attention import Packing, attend
+from .config import Labels
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class RopeScaling:
 
 @dataclass(frozen=True)
 class DecoderConfig:
-    """The sizes of a decoder and what its score is divided by."""
+    """The sizes of a decoder, which tokens see which, and what its score is divided by."""
 
     vocab_size: int
     hidden_size: int
@@ -41,21 +42,18 @@ class DecoderConfig:
     rope_theta: float
     rope_scaling: RopeScaling | None
     temperature: float
-    labels: int
+    labels: Labels
+    causal: bool = False
 
 
 class PackedDecoder(nn.Module):
-    """Body, mean over the tokens, linear head.
-
-    One label is the logit itself; of two, the second is "relevant" and the score is their
-    difference. Either is divided by the temperature.
-    """
+    """Body, mean over the tokens, linear head; the logit is divided by the temperature."""
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config = config
         self.model = _Body(config)
-        self.score = nn.Linear(config.hidden_size, config.labels, bias=False)
+        self.score = nn.Linear(config.hidden_size, config.labels.count, bias=False)
 
     def forward(self, ids: Tensor, packing: Packing) -> Tensor:
         """Scores packed sequences.
@@ -69,8 +67,7 @@ class PackedDecoder(nn.Module):
         """
         pooled = packing.means(self.model(ids, packing))  # [sequences, hidden], float32
         labels = functional.linear(pooled, self.score.weight.float())  # [sequences, labels]
-        logit = labels[:, 0] if self.config.labels == 1 else labels[:, 1] - labels[:, 0]
-        return logit / self.config.temperature
+        return self.config.labels.logit(labels) / self.config.temperature
 
 
 class _Body(nn.Module):
@@ -82,6 +79,8 @@ class _Body(nn.Module):
         self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
 
     def forward(self, ids: Tensor, packing: Packing) -> Tensor:
+        if self.config.causal:
+            packing = replace(packing, causal=True)
         hidden = self.embed_tokens(ids)  # [tokens, hidden]
         turns = rotations(self.config, packing.positions, hidden.dtype)
         for layer in self.layers:

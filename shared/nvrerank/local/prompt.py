@@ -6,9 +6,11 @@ own, and text that spells a special token stays text.
 
 from __future__ import annotations
 
+import re
 import sys
 from abc import ABC, abstractmethod
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import NamedTuple
@@ -44,6 +46,9 @@ _PROBES = (
 
 _PROBE = "x"
 
+QUERY, PASSAGE = "\0query\0", "\0passage\0"
+"""Where the texts belong in the pieces of a prompt."""
+
 
 class TokenPair(NamedTuple):
     """A query and a passage as one sequence of token ids.
@@ -52,11 +57,13 @@ class TokenPair(NamedTuple):
         ids: What the model reads, already cut.
         split: Where the passage's own segment begins; len(ids) where the model has one segment.
         whole: How many tokens there were before the cut.
+        types: The tokenizer's token type for each of `ids`; empty: the model is given none.
     """
 
     ids: Sequence[int]
     split: int
     whole: int
+    types: bytes = b""
 
 
 def compact(pair: TokenPair) -> TokenPair:
@@ -140,22 +147,96 @@ class PromptEncoder(PairEncoder):
 
 
 class TemplateEncoder(PairEncoder):
-    """Hugging Face's cross-encoders: the tokenizer's own template for a pair."""
+    """Hugging Face's cross-encoders: the tokenizer's own template for a pair.
+
+    Args:
+        tokenizer: The model's.
+        typed: Whether the model is given token types.
+        prompt: What stands in front of each query.
+        side: Where a passage is cut.
+    """
+
+    def __init__(
+        self, tokenizer: Tokenizer, *, typed: bool = True, prompt: str = "", side: str = "right"
+    ) -> None:
+        super().__init__(tokenizer)
+        self._typed, self._prompt, self._side = typed, prompt, side
 
     def encode(self, query: str, passages: Sequence[str], max_length: int) -> list[TokenPair]:
         """As promised by `PairEncoder`."""
-        first = self._bare([query])[0]
+        first = self._bare([self._prompt + query])[0]
         frame = len(first) + self._tokenizer.num_special_tokens_to_add(is_pair=True)
         room = _room(frame, max_length)
         pairs = []
         for second in self._bare(passages):
             whole = frame + len(second)
-            second.truncate(room)
+            second.truncate(room, direction=self._side)
             joined = self._tokenizer.post_process(first, second)
             types = joined.type_ids
             split = types.index(1) if 1 in types else len(types)
-            pairs.append(TokenPair(joined.ids, split, whole))
+            pairs.append(TokenPair(joined.ids, split, whole, bytes(types) if self._typed else b""))
         return pairs
+
+
+class PiecesEncoder(PairEncoder):
+    """Chat templates and the like: pieces that are tokenised apart, the passage inside one of them.
+
+    What a template holds of the tokenizer's added tokens is structure; the same spelled in a text is text.
+
+    Args:
+        tokenizer: The model's.
+        pieces: The prompt, with `QUERY` and `PASSAGE` where they belong.
+        stripped: Whether the texts lose the white space around them.
+
+    Raises:
+        ValueError: `PASSAGE` does not occur once, or `QUERY` not at all.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, pieces: Sequence[str], *, stripped: bool = False) -> None:
+        super().__init__(tokenizer)
+        whole = "".join(pieces)
+        if whole.count(PASSAGE) != 1 or QUERY not in whole:
+            raise ValueError("a prompt holds the query, and the passage once")
+        self._stripped = stripped
+        added = {
+            token.content: (place, token) for place, token in tokenizer.get_added_tokens_decoder().items()
+        }
+        marks = "|".join(map(re.escape, sorted(added, key=len, reverse=True))) or r"(?!)"
+        parts: list[str] = [part for piece in pieces for part in re.split(f"({marks})", piece) if part]
+        self._marks = {part: added[part][0] for part in parts if part in added}
+        for token in (added[part][1] for part in self._marks):
+            if not token.special:  # it would be read in a text too
+                token.special = True
+                tokenizer.add_special_tokens([token])
+        [place] = [place for place, part in enumerate(parts) if PASSAGE in part]
+        self._before, self._after = parts[:place], parts[place + 1 :]
+        self._left, self._right = parts[place].split(PASSAGE)
+
+    def encode(self, query: str, passages: Sequence[str], max_length: int) -> list[TokenPair]:
+        """As promised by `PairEncoder`."""
+        query = query.strip() if self._stripped else query
+        left, right = self._left.replace(QUERY, query), self._right.replace(QUERY, query)
+        before, after = self._ids(self._before, query), self._ids(self._after, query)
+        end = self._bare([right])[0].ids  # what a cut passage is followed by
+        frame = len(before) + len(self._bare([left])[0]) + len(end) + len(after)
+        _room(frame, max_length)
+        texts = [passage.strip() for passage in passages] if self._stripped else passages
+        pairs = []
+        for text, middle in zip(texts, self._bare([left + text + right for text in texts]), strict=True):
+            whole, ids = len(before) + len(middle) + len(after), middle.ids
+            if whole > max_length:
+                starts = [start for start, _ in middle.offsets]
+                inside = bisect_left(starts, len(left) + len(text)) if right else len(ids)
+                ids = ids[: min(inside, max_length - len(before) - len(end) - len(after))] + end
+            pairs.append(TokenPair(before + ids + after, len(before) + len(ids) + len(after), whole))
+        return pairs
+
+    def _ids(self, parts: Sequence[str], query: str) -> list[int]:
+        ids: list[int] = []
+        for part in parts:
+            mark = self._marks.get(part)
+            ids += self._bare([part.replace(QUERY, query)])[0].ids if mark is None else [mark]
+        return ids
 
 
 class TwoInputEncoder(PairEncoder):

@@ -47,14 +47,17 @@ class Int8Linear(nn.Module):
         return out.reshape(*rows.shape[:-1], -1)
 
 
-def quantize(module: nn.Module, body: str) -> None:
-    """Puts an `Int8Linear` in the place of each linear layer below `body`; heads and embeddings stay.
+def quantize(module: nn.Module, body: str) -> int:
+    """Puts an `Int8Linear` in the place of each linear layer below `body`; poolers and heads stay.
 
     Warns where this machine multiplies integers no faster than floats.
 
     Args:
         module: A loaded model, float32, on the CPU.
         body: What the names of the layers begin with.
+
+    Returns:
+        How many there were.
     """
     product = by_integers if integers_pay() else by_floats
     if product is by_floats:
@@ -63,10 +66,14 @@ def quantize(module: nn.Module, body: str) -> None:
             "products (AVX-512 VNNI): leave it out to score faster",
             stacklevel=2,
         )
-    names = [name for name, layer in module.named_modules() if isinstance(layer, nn.Linear)]
+    names = [
+        name
+        for name, layer in module.named_modules()
+        if isinstance(layer, nn.Linear) and name.startswith(body) and "pooler" not in name
+    ]
     for name in names:
-        if name.startswith(body):
-            module.set_submodule(name, Int8Linear(module.get_submodule(name), product))  # type: ignore[arg-type]
+        module.set_submodule(name, Int8Linear(module.get_submodule(name), product))  # type: ignore[arg-type]
+    return len(names)
 
 
 def by_integers(rows: Tensor, weight: Tensor) -> Tensor:

@@ -22,23 +22,27 @@ from nvrerank.windows import Cutting, LongPassages
 from .checkpoint import Checkpoint
 from .config import Config
 from .crew import crew, leave_team
-from .families import LoadedModel, find_family
+from .families import LoadedModel, load_model
 from .forking import gate
-from .generic import load_generic
 from .parts import Part, Parts, naming_job
 from .prompt import TokenPair, compact
 from .ruler import LocalRuler
 from .running import BatchRunner
+from .saved import Saved
 from .settings import Quantize, Settings, Truncate, tokens_that_fit
 from .source import EMBEDDED, find_source
 
+_HIDDEN_SIZES = ("hidden_size", "dim", "d_model", "emb_dim", "n_embd")  # as architectures call it
+_USUAL_SIZE = 1024
 _ENCODED_AT_ONCE = 256  # passages; a tokenizer's own records take a hundred bytes and more for each token
 _CALLS_AT_ONCE = 4  # asynchronous calls that share the model; the rest wait without holding a thread
 
 
 class LocalScorer(Scorer):
-    """Scores with a cross-encoder on this machine: NVIDIA's open weights, or any with one label.
+    """Scores with a reranker on this machine: NVIDIA's open weights, or any that sentence-transformers loads.
 
+    A folder's own settings decide (casing, lengths, prompts, chat templates, modules), its code is never run;
+    what can't be computed as it was saved is refused. Scores are the logits before a saved Sigmoid.
     The model is loaded at the first use, or by `load`. One scorer serves any number of threads and
     event loops; copies share its weights, a pickle holds none. A forked process may go on with it, on a CPU,
     with one torch thread for each of its workers.
@@ -63,7 +67,9 @@ class LocalScorer(Scorer):
         quantize: "int8" multiplies in 8-bit integers: faster on a CPU that has instructions for it
             (AVX-512 VNNI), at a small loss; any other CPU saves memory alone, and a warning says so. None:
             as `dtype` says.
-        progress: Whether a bar shows the passages done.
+        label: Which of a classifier's labels means relevant, by number or name; None: the only one, or of two
+            without names of their own the second. Its score is its log-odds among all.
+        progress: Whether bars show the loading and the passages done.
 
     Raises:
         TypeError: An argument is of the wrong type.
@@ -83,6 +89,7 @@ class LocalScorer(Scorer):
         truncate: Truncate | None = None,
         batch_tokens: int | None = None,
         quantize: Quantize | None = None,
+        label: int | str | None = None,
         progress: bool = False,
     ) -> None:
         self._source = find_source(model, revision)
@@ -94,6 +101,7 @@ class LocalScorer(Scorer):
             long_passages=long_passages,
             batch_tokens=batch_tokens,
             quantize=quantize,
+            label=label,
         )
         self._rebuild = partial(
             type(self),
@@ -106,8 +114,10 @@ class LocalScorer(Scorer):
             truncate=truncate,
             batch_tokens=batch_tokens,
             quantize=quantize,
+            label=label,
             progress=progress,
         )
+        self._progress = progress
         self._runner = BatchRunner(
             self._settings.batch_tokens,
             progress=progress,
@@ -270,16 +280,10 @@ class LocalScorer(Scorer):
 
     def _load(self) -> LoadedModel:
         leave_team()
-        checkpoint = Checkpoint.open(self._source.fetch())
-        family = find_family(checkpoint.config)
-        load = family.load if family else load_generic
+        saved = Saved.read(self._source.fetch())
+        checkpoint = Checkpoint.open(saved.backbone)
         with gate:
-            model = load(
-                checkpoint,
-                dtype=self._settings.dtype,
-                device=self._settings.device,
-                int8=self._settings.quantize == "int8",
-            )
+            model = load_model(checkpoint, saved, self._settings, name=self.name, progress=self._progress)
         if self._settings.device.type == "cuda":
             self._fit_batches(checkpoint.config)
         wanted = self._settings.max_length
@@ -288,7 +292,8 @@ class LocalScorer(Scorer):
         return model
 
     def _fit_batches(self, config: Config) -> None:
-        hidden = config.size("hidden_size")
+        sizes = [config.size(name) for name in _HIDDEN_SIZES if name in config.values]
+        hidden = max(sizes, default=_USUAL_SIZE)
         free, _ = torch.cuda.mem_get_info(self._settings.device)
         fit = tokens_that_fit(
             free, hidden, config.size("intermediate_size", 4 * hidden), self._settings.dtype

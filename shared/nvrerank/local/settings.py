@@ -28,6 +28,7 @@ class Settings:
     long_passages: LongPassages
     batch_tokens: int
     quantize: Quantize | None
+    label: int | str | None = None
 
     @classmethod
     def checked(
@@ -40,6 +41,7 @@ class Settings:
         long_passages: LongPassages | None,
         batch_tokens: int | None,
         quantize: Quantize | None,
+        label: int | str | None = None,
     ) -> Settings:
         """Fills in the defaults.
 
@@ -50,6 +52,7 @@ class Settings:
         """
         if truncate is not None and truncate not in get_args(Truncate):
             raise ValueError(f"truncate must be 'END', 'NONE' or None, not {truncate!r}")
+        _check_label(label)
         place = _device(device)
         kind = _dtype(dtype, place)
         _check_quantize(quantize, place, kind)
@@ -60,7 +63,13 @@ class Settings:
             long_passages=settled(long_passages, truncate),
             batch_tokens=_batch_tokens(batch_tokens, place, quantize),
             quantize=quantize,
+            label=label,
         )
+
+
+def _check_label(label: object) -> None:
+    if label is not None and (isinstance(label, bool) or not isinstance(label, int | str)):
+        raise TypeError(f"label must be a number or a name, not {label!r}")
 
 
 def _device(device: str | torch.device | None) -> torch.device:

@@ -13,7 +13,7 @@ EMBEDDED = Path(__file__).parent / "embedded"
 """The small model that ships with the package."""
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]  # no pickle, no code
+_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]  # no pickle, no code
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,197 @@
+"""Rerankers that are asked in words score as their authors' own code: prompt, answers, last place."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import transformers
+from sentence_transformers import CrossEncoder
+from support.families import save_tiny, tiny_model
+from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
+
+from nvrerank import LocalScorer, ModelLoadError
+
+QUERY = "who wrote the book?"
+PASSAGES = ["the book of the dead sea scrolls", "rust", "a class is iterable when it\ndefines __iter__ " * 3]
+MARKS = {"qwen3": ["<|im_start|>", "<|im_end|>"], "qwen2": ["<|im_start|>", "<|im_end|>"], "gemma": ["<bos>"]}
+
+
+def tokenizer(marks: list[str]) -> Tokenizer:
+    """Byte-level BPE that has the answers as tokens of their own."""
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    made.train_from_iterator(["yes", "no", "Yes"] * 9, trainer)
+    made.add_special_tokens([AddedToken(mark, special=True) for mark in marks])
+    return made
+
+
+def save(folder, kind, *, marks=None, **settings):
+    model = tiny_model(kind, auto=transformers.AutoModelForCausalLM, max_position_embeddings=1024)
+    model.save_pretrained(folder)
+    made = tokenizer(MARKS[kind] if marks is None else marks)
+    transformers.PreTrainedTokenizerFast(tokenizer_object=made, **settings).save_pretrained(folder)
+    return folder
+
+
+JUDGE = """<|im_start|>system
+Judge whether the Document meets the requirements based on the Query and the Instruct provided. \
+Note that the answer can only be "yes" or "no".<|im_end|>
+<|im_start|>user
+"""
+ASSISTANT = """<|im_start|>system
+You are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>
+<|im_start|>user
+"""
+EXPERT = """You are a search relevance expert who evaluates how well documents match search queries. \
+For each query-document pair, carefully analyze the semantic relationship between them, then provide \
+your binary relevance judgment (0 for not relevant, 1 for relevant).
+Relevance:"""
+GIVEN = """Given a query A and a passage B, determine whether the passage contains an answer to the query \
+by providing a prediction of either 'Yes' or 'No'."""
+
+
+def qwen3(query: str, passage: str) -> list[str]:
+    """From the code on the model's card: prefix, pair and suffix are tokenised apart."""
+    task = "Given a web search query, retrieve relevant passages that answer the query"
+    pair = f"<Instruct>: {task}\n<Query>: {query}\n<Document>: {passage}"
+    return [JUDGE, pair, "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"]
+
+
+def mxbai(query: str, passage: str) -> list[str]:
+    """From mxbai_rerank_v2.py."""
+    texts = [f"query: {query}", "\n", f"document: {passage}", "\n", EXPERT]
+    return [ASSISTANT, *texts, "<|im_end|>\n<|im_start|>assistant\n"]
+
+
+def bge(query: str, passage: str) -> list[str]:
+    """From FlagEmbedding's decoder_only/base.py."""
+    return ["<bos>", f"A: {query}", "\n", f"B: {passage}", "\n", GIVEN]
+
+
+RERANKERS = {
+    "Qwen3-Reranker-0.6B": ("qwen3", qwen3, "yes", "no"),
+    "mxbai-rerank-base-v2": ("qwen2", mxbai, "1", "0"),
+    "bge-reranker-v2-gemma": ("gemma", bge, "Yes", None),
+}
+
+
+def in_words(folder, pieces, yes, no, passages=PASSAGES) -> list[float]:
+    """The oracle: transformers in float64, one pair at a time."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float64).eval()
+    made = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    scores = []
+    for passage in passages:
+        ids = [token for piece in pieces(QUERY, passage) for token in made.encode(piece).ids]
+        with torch.no_grad():
+            last = model(input_ids=torch.tensor([ids])).logits[0, -1]
+        scores.append(float(last[made.token_to_id(yes)] - (last[made.token_to_id(no)] if no else 0)))
+    return scores
+
+
+@pytest.mark.parametrize("name", RERANKERS)
+def test_scores_equal_the_authors_own(tmp_path, name):
+    kind, pieces, yes, no = RERANKERS[name]
+    folder = save(tmp_path / name, kind)
+    wanted, scorer = in_words(folder, pieces, yes, no), LocalScorer(folder, device="cpu")
+    assert scorer.score(QUERY, PASSAGES) == pytest.approx(wanted, abs=1e-4)
+    assert [scorer.score(QUERY, [passage])[0] for passage in PASSAGES] == pytest.approx(wanted, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", RERANKERS)
+def test_another_prompt_or_another_answer_would_be_noticed(tmp_path, name):
+    kind, pieces, yes, no = RERANKERS[name]
+    folder = save(tmp_path / name, kind)
+    scores = LocalScorer(folder, device="cpu").score(QUERY, PASSAGES)
+    for wrong in (
+        in_words(folder, lambda query, passage: pieces(passage, query), yes, no),
+        in_words(folder, lambda query, passage: [query, passage], yes, no),
+        in_words(folder, pieces, "a", no),
+    ):
+        assert max(abs(one - other) for one, other in zip(scores, wrong, strict=True)) > 1e-2
+
+
+@pytest.mark.parametrize("name", RERANKERS)
+def test_heads_compute_in_float32(tmp_path, name):
+    kind, *_ = RERANKERS[name]
+    scorer = LocalScorer(save(tmp_path / name, kind), device="cpu", dtype="bfloat16")
+    assert len(set(scorer.score(QUERY, [f"sea {number}" for number in range(60)]))) == 60
+
+
+@pytest.mark.parametrize("name", RERANKERS)
+def test_of_a_long_passage_the_middle_is_cut_and_the_question_stays(tmp_path, name):
+    kind, pieces, yes, no = RERANKERS[name]
+    folder = save(tmp_path / name, kind)
+    scorer = LocalScorer(folder, device="cpu", long_passages="truncate")
+    limit = scorer.max_length
+    made = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    frame = sum(len(made.encode(piece).ids) for piece in pieces(QUERY, ""))
+    room = limit - frame
+    assert scorer.score(QUERY, ["z" * 3000]) == pytest.approx(
+        in_words(folder, pieces, yes, no, ["z" * room]), abs=1e-4
+    )
+
+
+def test_a_conversion_to_one_label_is_asked_with_the_same_words(tmp_path):
+    """As tomaarsen/Qwen3-Reranker-0.6B-seq-cls: the head's row is yes's less no's."""
+    original = save(tmp_path / "Qwen3-Reranker-0.6B", "qwen3")
+    made = Tokenizer.from_file(str(original / "tokenizer.json"))
+    causal = transformers.AutoModelForCausalLM.from_pretrained(original)
+    one = transformers.AutoModelForSequenceClassification.from_pretrained(original, num_labels=1)
+    yes, no = made.token_to_id("yes"), made.token_to_id("no")
+    one.score.weight.data = (causal.lm_head.weight[yes] - causal.lm_head.weight[no])[None].clone()
+    folder = tmp_path / "Qwen3-Reranker-0.6B-seq-cls"
+    one.save_pretrained(folder)
+    transformers.PreTrainedTokenizerFast(tokenizer_object=made).save_pretrained(folder)
+    scores = LocalScorer(folder, device="cpu").score(QUERY, PASSAGES)
+    assert scores == pytest.approx(in_words(original, qwen3, "yes", "no"), abs=1e-4)
+
+
+CHATS = {
+    "users alone": "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}",
+    "any role": "{% for m in messages %}<|im_start|>{{ m.role }} {{ m.content }}<|im_end|>{% endfor %}",
+}
+PAIRS = "{% for m in messages %}{{ {'query': 'q: ', 'document': ' d: '}[m.role] ~ m.content }}{% endfor %}"
+
+
+@pytest.mark.parametrize("chat", CHATS)
+def test_a_template_for_chats_is_passed_over(tmp_path, chat):
+    folder = save(tmp_path / "Qwen3-Reranker-0.6B", "qwen3", chat_template=CHATS[chat])
+    scores = LocalScorer(folder, device="cpu").score(QUERY, PASSAGES)
+    assert scores == pytest.approx(in_words(folder, qwen3, "yes", "no"), abs=1e-4)
+
+
+def test_a_template_for_pairs_comes_before_the_known_prompt(tmp_path):
+    names = {"pad_token": "<|im_end|>", "padding_side": "left"}
+    folder = save(tmp_path / "Qwen3-Reranker-0.6B", "qwen3", chat_template=PAIRS, **names)
+    encoder = CrossEncoder(str(folder), device="cpu", activation_fn=torch.nn.Identity())
+    wanted = [float(encoder.predict([(QUERY, passage)])[0]) for passage in PASSAGES]
+    assert LocalScorer(folder, device="cpu").score(QUERY, PASSAGES) == pytest.approx(wanted, abs=1e-4)
+
+
+def test_a_tokenizer_without_the_prompts_markers_is_refused(tmp_path):
+    folder = save(tmp_path / "qwen3-reranker-mine", "qwen3", marks=["<|im_start|>"])
+    with pytest.raises(ModelLoadError, match=r"tokenizer\.json has no token <\|im_end\|>"):
+        LocalScorer(folder, device="cpu").load()
+
+
+def test_a_tokenizer_without_the_answer_is_refused(tmp_path):
+    folder = save_tiny(
+        tmp_path / "Qwen3-Reranker-tiny",
+        "qwen3",
+        model=tiny_model("qwen3", auto=transformers.AutoModelForCausalLM),
+    )
+    with pytest.raises(ModelLoadError, match="no token that the answer is read from"):
+        LocalScorer(folder, device="cpu").load()
+
+
+def test_a_marker_in_a_passage_is_text(tmp_path):
+    folder = save(tmp_path / "Qwen3-Reranker-0.6B", "qwen3")
+    scorer = LocalScorer(folder, device="cpu")
+    [pair] = scorer._loaded().encoder.encode(QUERY, ["rust<|im_end|>"], 1000)
+    [plain] = scorer._loaded().encoder.encode(QUERY, ["rust"], 1000)
+    mark = Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id("<|im_end|>")
+    assert list(pair.ids).count(mark) == list(plain.ids).count(mark) == 2
+    assert len(pair.ids) > len(plain.ids) + 1
