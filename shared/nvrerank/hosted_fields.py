@@ -52,7 +52,7 @@ def public(headers: dict[str, str] | None) -> dict[str, str] | None:
     """Headers without those that authorize."""
     if not headers:
         return headers
-    from .hosted.key import ExtraHeaders
+    from .hosted.credentials import ExtraHeaders
 
     return ExtraHeaders(headers).without_secrets()
 

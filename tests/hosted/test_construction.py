@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from nvrerank import HostedScorer, MissingKeyError
-from nvrerank.hosted.address import DEFAULT_MODEL
+from nvrerank.hosted.endpoint import DEFAULT_MODEL
 
 KEY = "nvapi-0123456789abcdefghij"
 URL = "http://127.0.0.1:1/v1"

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from nvrerank.batches import put_back
 
+from .deadline import Watch
 from .messages import Scores, Usage
-from .watch import Watch
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ import httpx
 
 from nvrerank.errors import ScorerClosedError
 
+from .deadline import AsyncWatchedStream, Watch
 from .exchange import LATE, aexchange, exchange
 from .making import ClientMaker, ClientSettings
 from .messages import Outcome, Request
-from .watch import AsyncWatchedStream, Watch
 
 
 class Clients:

@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator, Iterator
 
 import httpx
 
+from .deadline import AsyncWatchedStream, Watch, WatchedStream
 from .inflate import Body, GarbledError
 from .messages import Failure, Outcome, Reply, Request
-from .watch import AsyncWatchedStream, Watch, WatchedStream
 
 LATE = Failure("late", "")
 

@@ -13,9 +13,9 @@ import httpx
 
 from nvrerank.errors import MissingExtraError, ServiceUnavailableError
 
+from .credentials import ExtraHeaders, Key
+from .deadline import AsyncWatchedBackend, AsyncWatchedStream, WatchedBackend
 from .exchange import aset_location_aside, set_location_aside
-from .key import ExtraHeaders, Key
-from .watch import AsyncWatchedBackend, AsyncWatchedStream, WatchedBackend
 
 _C = TypeVar("_C", httpx.Client, httpx.AsyncClient)
 

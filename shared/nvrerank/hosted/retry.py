@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from .address import status_url
+from .endpoint import status_url
 from .messages import Outcome, Reply, Request
 
 AGAIN = frozenset({408, 429, 500, 502, 503, 504})

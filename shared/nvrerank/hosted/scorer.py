@@ -24,15 +24,15 @@ from nvrerank.truncation import Notices
 from nvrerank.windows import Cutting, LongPassages, WindowPlan
 
 from .call import Batch, Call
-from .key import ExtraHeaders, Key
+from .credentials import ExtraHeaders, Key
+from .discovery import Discovery
+from .error_mapping import refuses
 from .messages import Request, Scores, Truncate, Usage
 from .plan import plan
-from .problems import refuses
 from .replies import dumps
-from .ruler import find_ruler
 from .sender import Question, Sender
-from .served import Served
 from .settings import checked_settings
+from .token_counter import find_ruler
 from .workers import in_tasks, in_threads
 
 _CALLS_REMEMBERED = 100
@@ -124,8 +124,8 @@ class HostedScorer(Scorer):
         self._settings = settings = checked_settings(key=key, headers=extra, **self._arguments)
         self._arguments["extra_body"] = settings.extra_body
         self._scale = settings.scale
-        self._optional = settings.address.protocol.optional
-        self._served = Served(settings)
+        self._optional = settings.endpoint.protocol.optional
+        self._discovery = Discovery(settings)
         self._usage: deque[Usage] = deque(maxlen=_CALLS_REMEMBERED)
         self._notices = Notices()
         self._closed = False
@@ -135,7 +135,7 @@ class HostedScorer(Scorer):
     @property
     def name(self) -> str:
         """The model's name; "HostedScorer" until a server has been asked for its model."""
-        return self._served.model or type(self).__name__
+        return self._discovery.model or type(self).__name__
 
     @property
     def scale(self) -> Scale:
@@ -185,15 +185,15 @@ class HostedScorer(Scorer):
 
     def ruler(self, query: str) -> Ruler:
         """What counts passages beside this query, exactly if the model's tokenizer is on this machine."""
-        return find_ruler(self._served.model, clean_query(query))
+        return find_ruler(self._discovery.model, clean_query(query))
 
     def models(self) -> list[str]:
         """Ids of the models served, base models before LoRA adapters; of NVIDIA's host those we know."""
-        return self._served.models(self._sender)
+        return self._discovery.models(self._sender)
 
     async def amodels(self) -> list[str]:
         """As `models`, without blocking the event loop."""
-        return await self._served.amodels(self._sender)
+        return await self._discovery.amodels(self._sender)
 
     def ready(self) -> bool:
         """Whether a server of your own says that it is ready; asked once, without trying again.
@@ -202,11 +202,11 @@ class HostedScorer(Scorer):
             ValueError: It is NVIDIA's host, which does not tell.
             ServiceUnavailableError: Its certificate is not trusted.
         """
-        return self._served.ready(self._sender)
+        return self._discovery.ready(self._sender)
 
     async def aready(self) -> bool:
         """As `ready`, without blocking the event loop."""
-        return await self._served.aready(self._sender)
+        return await self._discovery.aready(self._sender)
 
     def with_key(self, api_key: object) -> Self:
         """A scorer with the same settings and this key, a str or a SecretStr."""
@@ -253,10 +253,10 @@ class HostedScorer(Scorer):
         return _restored, (type(self), self._arguments, headers, key_from)
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_served"):
+        if not hasattr(self, "_discovery"):
             return f"{type(self).__name__}(?)"  # in a traceback of the constructor
-        settings, address = self._settings, self._settings.address
-        where = f"{self._served.model!r}, url={address.endpoint!r}, protocol={address.protocol.name!r}"
+        settings, endpoint = self._settings, self._settings.endpoint
+        where = f"{self._discovery.model!r}, url={endpoint.url!r}, protocol={endpoint.protocol.name!r}"
         long = f"long_passages={settings.long_passages!r}, truncate={settings.truncate!r}"
         told = {name: self._arguments[name] for name in ("scale", "extra_body") if self._arguments[name]}
         more = "".join(f", {name}={value!r}" for name, value in told.items())
@@ -278,7 +278,7 @@ class HostedScorer(Scorer):
         if not texts:
             return []
         sender, call, width = self._opened(query, texts, began)
-        model = self._served.find(call, sender)
+        model = self._discovery.find(call, sender)
         in_threads(call, lambda batch: self._ask(sender, call, model, batch), width)
         return self._finish(call)
 
@@ -286,7 +286,7 @@ class HostedScorer(Scorer):
         if not texts:
             return []
         sender, call, width = self._opened(query, texts, began)
-        model = await self._served.afind(call, sender)
+        model = await self._discovery.afind(call, sender)
         await in_tasks(call, lambda batch: self._aask(sender, call, model, batch), width)
         return self._finish(call)
 
@@ -328,7 +328,7 @@ class HostedScorer(Scorer):
         """What sends, a call, and how many of its requests may be under way at once."""
         settings, sender = self._settings, self._sender
         more = len(dumps(settings.extra_body))
-        batches = plan(query, texts, settings.batch, strict=settings.address.nvidia, more=more)
+        batches = plan(query, texts, settings.batch, strict=settings.endpoint.nvidia, more=more)
         return (
             sender,
             Call(settings.timeout, query, texts, batches, began),
@@ -338,12 +338,12 @@ class HostedScorer(Scorer):
     def _question(
         self, call: Call, model: str | None, batch: Batch, optional: frozenset[str]
     ) -> Question[Scores]:
-        settings, protocol = self._settings, self._settings.address.protocol
+        settings, protocol = self._settings, self._settings.endpoint.protocol
         body = protocol.body(model, call.query, batch.passages, settings.truncate, settings.raw)
         refused = protocol.optional - optional
         body = {name: value for name, value in body.items() if name not in refused} | settings.extra_body
         read = partial(protocol.read, len(batch.passages))
-        return Question(Request(settings.address.endpoint, dumps(body)), read, model, batch)
+        return Question(Request(settings.endpoint.url, dumps(body)), read, model, batch)
 
     def _finish(self, call: Call) -> list[float]:
         scores = call.scores()

@@ -14,15 +14,15 @@ from nvrerank.errors import BadResponseError, NVRerankError
 
 from .call import Batch, Call
 from .clients import Clients
+from .deadline import Watch
+from .error_mapping import Circumstances, bad_response, problem
 from .exchange import LATE
 from .making import ClientSettings
 from .messages import Failure, Outcome, Reply, Request
 from .places import Budget, Places
-from .problems import Circumstances, bad_response, problem
 from .replies import CutReplyError
 from .retry import Policy, Turn
 from .settings import Settings
-from .watch import Watch
 
 _log = logging.getLogger("nvrerank")
 _chance = random.SystemRandom()
@@ -64,7 +64,7 @@ class Sender:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._policy = Policy(settings.max_retries, polls=settings.address.nvidia)
+        self._policy = Policy(settings.max_retries, polls=settings.endpoint.nvidia)
         self._budget = Budget()
         self._places = Places(settings.max_concurrency)
         self.asking = Places(1)
@@ -75,7 +75,7 @@ class Sender:
                 verify=settings.verify,
                 transport=settings.transport,
                 connections=settings.max_concurrency,
-                tls=settings.address.endpoint.startswith("https:") or bool(getproxies()),
+                tls=settings.endpoint.url.startswith("https:") or bool(getproxies()),
             ),
             dropped=self._places.give,
         )
@@ -146,7 +146,7 @@ class Sender:
     def _about(self, call: Call, question: Question[T], turn: Turn) -> Circumstances:
         settings, batch = self._settings, question.batch
         return Circumstances(
-            address=settings.address,
+            endpoint=settings.endpoint,
             model=question.model,
             timeout=call.timeout,
             tries=turn.tries,

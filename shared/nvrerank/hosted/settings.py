@@ -15,8 +15,8 @@ from nvrerank.errors import MissingKeyError
 from nvrerank.scorer import Scale
 from nvrerank.windows import LongPassages, settled
 
-from .address import Address, find_address, hosted_id, key_goes
-from .key import ExtraHeaders, Key
+from .credentials import ExtraHeaders, Key
+from .endpoint import Endpoint, find_endpoint, hosted_id, may_send_key
 from .messages import Truncate
 
 _MOST_PASSAGES = 512
@@ -39,7 +39,7 @@ class Settings:
     """How a scorer works.
 
     Attributes:
-        address: Where.
+        endpoint: The server and its protocol.
         model: The model that requests name; None: whatever the server has.
         key: The key; it goes along with requests if `keyed`.
         keyed: Whether it does.
@@ -57,7 +57,7 @@ class Settings:
         transport: The caller's own httpx transport.
     """
 
-    address: Address
+    endpoint: Endpoint
     model: str | None
     key: Key
     keyed: bool
@@ -102,24 +102,24 @@ def checked_settings(
         MissingKeyError: NVIDIA's host wants a key and there is none.
     """
     model = _checked_model(model)
-    address = find_address(model, base_url, protocol)
-    named = _named(model, address, base_url)
-    long = _checked_long(long_passages, truncate, named, address)
+    endpoint = find_endpoint(model, base_url, protocol)
+    named = _named(model, endpoint, base_url)
+    long = _checked_long(long_passages, truncate, named, endpoint)
     return Settings(
-        address=address,
+        endpoint=endpoint,
         model=named,
         key=key,
-        keyed=_keyed(address, key, headers.checked(), send_key_over_http=send_key_over_http),
+        keyed=_keyed(endpoint, key, headers.checked(), send_key_over_http=send_key_over_http),
         headers=headers,
         timeout=_seconds(timeout),
         max_retries=_integer("max_retries", max_retries, least=0),
         max_concurrency=_integer("max_concurrency", max_concurrency, least=1),
-        batch=_batch(max_batch_size, address, model),
+        batch=_batch(max_batch_size, endpoint, model),
         long_passages=long,
         truncate=("NONE" if long == "error" else "END") if isinstance(truncate, EllipsisType) else truncate,
-        scale=_checked_scale(scale, address) or address.protocol.scale,
+        scale=_checked_scale(scale, endpoint) or endpoint.protocol.scale,
         raw=scale != "probability",
-        extra_body=_checked_extra(extra_body, address),
+        extra_body=_checked_extra(extra_body, endpoint),
         verify=_checked_verify(verify),
         transport=_checked_transport(transport),
     )
@@ -136,29 +136,29 @@ def _checked_model(model: str | None) -> str | None:
     return name
 
 
-def _named(model: str | None, address: Address, base_url: str | None) -> str | None:
+def _named(model: str | None, endpoint: Endpoint, base_url: str | None) -> str | None:
     """The name that requests carry."""
-    if not address.nvidia or address.protocol.name != "nim":
+    if not endpoint.nvidia or endpoint.protocol.name != "nim":
         return model
-    if model is None and address != find_address(None, None, None):
+    if model is None and endpoint != find_endpoint(None, None, None):
         raise ValueError(f"name the model that {base_url} serves: model=...")
     return hosted_id(model)
 
 
-def _keyed(address: Address, key: Key, headers: ExtraHeaders, *, send_key_over_http: bool) -> bool:
+def _keyed(endpoint: Endpoint, key: Key, headers: ExtraHeaders, *, send_key_over_http: bool) -> bool:
     if key.explicit and headers.authorize:
         raise ValueError("both api_key and headers authorize: leave one of them out")
     if headers.authorize:
-        key_goes(address, explicit=True, send_key_over_http=send_key_over_http)
+        may_send_key(endpoint, explicit=True, send_key_over_http=send_key_over_http)
     if headers.authorize or key.lost:
         return False
     if key.explicit:
         key.checked()
-    if address.nvidia and not key:
+    if endpoint.nvidia and not key:
         raise MissingKeyError(
-            f"{address.host} wants a key (they begin with nvapi-): set NVIDIA_API_KEY or pass api_key="
+            f"{endpoint.host} wants a key (they begin with nvapi-): set NVIDIA_API_KEY or pass api_key="
         )
-    goes = bool(key) and key_goes(address, explicit=key.explicit, send_key_over_http=send_key_over_http)
+    goes = bool(key) and may_send_key(endpoint, explicit=key.explicit, send_key_over_http=send_key_over_http)
     return goes and bool(key.checked())
 
 
@@ -179,9 +179,9 @@ def _integer(name: str, value: int, *, least: int, most: int | None = None) -> i
     return value
 
 
-def _batch(size: int | None, address: Address, model: str | None) -> int:
+def _batch(size: int | None, endpoint: Endpoint, model: str | None) -> int:
     if size is None:
-        return address.protocol.batch
+        return endpoint.protocol.batch
     known = models.find(model) if model else None
     return _integer("max_batch_size", size, least=1, most=known.max_passages if known else _MOST_PASSAGES)
 
@@ -190,7 +190,7 @@ def _checked_long(
     long_passages: LongPassages | None,
     truncate: Truncate | EllipsisType | None,
     model: str | None,
-    address: Address,
+    endpoint: Endpoint,
 ) -> LongPassages:
     if isinstance(truncate, EllipsisType):
         long = settled(long_passages, None)
@@ -200,7 +200,7 @@ def _checked_long(
         raise ValueError(f"truncate=None leaves it to the server: leave it or {long_passages=} out")
     else:
         long = settled(long_passages, truncate)
-    if long == "error" and address.protocol.name == "cohere":
+    if long == "error" and endpoint.protocol.name == "cohere":
         raise ValueError(
             "Cohere's protocol can't ask a server to refuse: long_passages='windows' reads all, "
             "truncate=None leaves it to the server"
@@ -213,23 +213,23 @@ def _checked_long(
     return long
 
 
-def _checked_scale(scale: Scale | None, address: Address) -> Scale | None:
+def _checked_scale(scale: Scale | None, endpoint: Endpoint) -> Scale | None:
     if scale is not None and scale not in get_args(Scale):
         raise ValueError(f"scale must be 'logit', 'probability' or None, not {scale!r}")
-    if scale == "probability" and address.protocol.name == "nim":
+    if scale == "probability" and endpoint.protocol.name == "nim":
         raise ValueError(
             "a NIM's scores are logits: leave scale out; score_mode='sigmoid' makes probabilities"
         )
     return scale
 
 
-def _checked_extra(extra_body: object, address: Address) -> dict[str, Any]:
+def _checked_extra(extra_body: object, endpoint: Endpoint) -> dict[str, Any]:
     """A copy, as JSON has it."""
     if extra_body is None:
         return {}
     if not isinstance(extra_body, Mapping) or not all(isinstance(name, str) for name in extra_body):
         raise TypeError("extra_body must be a mapping of str to what JSON can hold")
-    for name, instead in (_RESERVED | _RESERVED_TOO.get(address.protocol.name, {})).items():
+    for name, instead in (_RESERVED | _RESERVED_TOO.get(endpoint.protocol.name, {})).items():
         if name in extra_body:
             raise ValueError(f"extra_body can't set {name!r}: {instead}")
     try:

@@ -22,11 +22,11 @@ from nvrerank.errors import (
     ServiceUnavailableError,
 )
 
-from .address import Address
-from .key import ExtraHeaders, Key
+from .credentials import ExtraHeaders, Key
+from .endpoint import Endpoint
 from .messages import Failure, Outcome, Reply
+from .redaction import clean, printable, reason_of
 from .retry import retry_after
-from .scrub import clean, printable, reason_of
 
 _TOO_LONG = re.compile(
     r"exceeds maximum allowed|maximum context length|too long|too many tokens|must have less than",
@@ -44,7 +44,7 @@ class Circumstances:
     """What a message needs to know, and what it must not show.
 
     Attributes:
-        address: Where the request went.
+        endpoint: Where the request went.
         model: The model it named.
         timeout: The call's deadline in seconds.
         tries: How often it was sent.
@@ -58,7 +58,7 @@ class Circumstances:
         now: Seconds since the epoch.
     """
 
-    address: Address
+    endpoint: Endpoint
     model: str | None
     timeout: float
     tries: int
@@ -127,7 +127,7 @@ def _with_facts(error: NVRerankError, reply: Reply, about: Circumstances) -> NVR
 
 def _of_failure(failure: Failure, about: Circumstances) -> NVRerankError:
     words = about.clean(failure.words)
-    host, tries = about.address.host, about.tries
+    host, tries = about.endpoint.host, about.tries
     if failure.kind == "late":
         return DeadlineExceededError(
             f"no answer from {host} within timeout={about.timeout:g} s: raise timeout=, or send less",
@@ -153,7 +153,7 @@ def _of_failure(failure: Failure, about: Circumstances) -> NVRerankError:
 
 def _late(about: Circumstances) -> NVRerankError:
     return DeadlineExceededError(
-        f"no answer from {about.address.host} within timeout={about.timeout:g} s: raise it, or send less",
+        f"no answer from {about.endpoint.host} within timeout={about.timeout:g} s: raise it, or send less",
         tries=about.tries,
     )
 
@@ -170,7 +170,7 @@ class _Refusal:
 
 def _of_reply(reply: Reply, about: Circumstances) -> NVRerankError:
     reason = about.reason_of(reply)
-    because = f"{about.address.host} answered {reply.status}" + (f": {reason}" if reason else "")
+    because = f"{about.endpoint.host} answered {reply.status}" + (f": {reason}" if reason else "")
     refusal = _Refusal(reply, about, reason, because)
     kind = _BY_STATUS.get(reply.status) or _BY_HUNDRED.get(reply.status // 100, _unexpected)
     return kind(refusal)
@@ -220,8 +220,8 @@ def _redirected(refusal: _Refusal) -> NVRerankError:
     about = refusal.about
     target = about.clean(_without_query(refusal.reply.headers.get("location", "")))
     return RequestRejectedError(
-        f"{about.address.host} redirects to {target[:200] or 'nowhere'}; redirects are not followed: if that "
-        "is the right server, give it as base_url"
+        f"{about.endpoint.host} redirects to {target[:200] or 'nowhere'}; redirects are not followed: if "
+        "that is the right server, give it as base_url"
     )
 
 
@@ -239,7 +239,7 @@ def _not_served(refusal: _Refusal) -> NVRerankError:
     name = about.model or "the model"
     known = models.find(name)
     successor = known.successor if known else None
-    if refusal.reply.status == HTTPStatus.GONE or (successor and about.address.nvidia):
+    if refusal.reply.status == HTTPStatus.GONE or (successor and about.endpoint.nvidia):
         advice = f"use {successor}" if successor else "choose another (`nvrerank models` lists them)"
         retired = ModelRetiredError(
             f"{about.model or 'the model'} is no longer served: {advice}. {refusal.because}",
@@ -247,7 +247,7 @@ def _not_served(refusal: _Refusal) -> NVRerankError:
         )
         retired.successor = successor
         return retired
-    place = "is hosted there" if about.address.nvidia else "is served there, and base_url; models() asks"
+    place = "is hosted there" if about.endpoint.nvidia else "is served there, and base_url; models() asks"
     return RequestRejectedError(f"{refusal.because}. Check that {name} {place}", reason=refusal.reason)
 
 

@@ -14,7 +14,7 @@ from .sender import Question, Sender
 from .settings import Settings
 
 
-class Served:
+class Discovery:
     """The model that requests name: the one that was given, or the first that the server lists.
 
     Args:
@@ -69,10 +69,10 @@ class Served:
         return _is_ready(sender, call, await sender.asend(call, request))
 
     def _known(self) -> bool:
-        return self.model is not None or not self._settings.address.protocol.needs_model
+        return self.model is not None or not self._settings.endpoint.protocol.needs_model
 
     def _choose(self, served: list[str]) -> str:
-        host = self._settings.address.host
+        host = self._settings.endpoint.host
         if not served:
             raise RequestRejectedError(f"{host} lists no model: name one, model=...")
         self.model = served[0]
@@ -80,20 +80,20 @@ class Served:
         return served[0]
 
     def _question(self) -> Question[list[str]]:
-        address = self._settings.address
-        return Question(Request(address.models), address.protocol.read_models)
+        endpoint = self._settings.endpoint
+        return Question(Request(endpoint.models), endpoint.protocol.read_models)
 
     def _hosted(self) -> list[str]:
-        if not self._settings.address.nvidia:
+        if not self._settings.endpoint.nvidia:
             return []
         return [model.id for model in models.MODELS if model.hosted and not model.retired]
 
     def _health(self) -> Request:
-        if self._settings.address.nvidia:
+        if self._settings.endpoint.nvidia:
             raise ValueError(
                 "NVIDIA's hosted API does not tell its health: ready() is for a server of your own"
             )
-        return Request(self._settings.address.health)
+        return Request(self._settings.endpoint.health)
 
 
 def _is_ready(sender: Sender, call: Call, outcome: Outcome) -> bool:
