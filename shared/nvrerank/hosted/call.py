@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from nvrerank.batches import put_back
 
 from .deadline import Watch
-from .messages import Scores, Usage
+from .protocols import Scores, Usage
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from nvrerank import models
 
-from . import cohere, nim, tei
-from .messages import ApiProtocol
+from .protocols import PROTOCOLS, ApiProtocol
 
 DEFAULT_MODEL = "nvidia/llama-nemotron-rerank-vl-1b-v2"
 """NVIDIA's own current default."""
@@ -19,9 +18,7 @@ HOSTED = "https://ai.api.nvidia.com"
 STATUS = "https://api.nvcf.nvidia.com/v2/nvcf/pexec/status/"
 """Where a 202 of NVIDIA's host is polled."""
 
-PROTOCOLS = {one.name: one for one in (nim.PROTOCOL, cohere.PROTOCOL, tei.PROTOCOL)}
-
-_BY_ENDING = {"/ranking": nim.PROTOCOL, "/reranking": nim.PROTOCOL, "/rerank": cohere.PROTOCOL}
+_BY_ENDING = {"/ranking": "nim", "/reranking": "nim", "/rerank": "cohere"}
 _OTHERS = re.compile(
     r".*(/(chat|classify|completions|detokenize|embed(_all|_sparse|dings)?|generate|infer|invocations|messages"
     r"|metrics|models|pooling|predict|rankings|responses|score|similarity|tokenize))/*",
@@ -150,7 +147,7 @@ def _hosted_path(model: str) -> str:
 
 def _endpoint(parts: SplitResult, protocol: str | None) -> Endpoint:
     ending = next((end for end in _BY_ENDING if parts.path.endswith(end)), None)
-    spoken = PROTOCOLS[protocol] if protocol else _BY_ENDING[ending] if ending else nim.PROTOCOL
+    spoken = PROTOCOLS[protocol or (_BY_ENDING[ending] if ending else "nim")]
     versioned = _VERSION.search(parts.path)
     path = parts.path if ending else parts.path + (f"/{spoken.verb}" if versioned else spoken.root)
     above = path.rpartition("/")[0]

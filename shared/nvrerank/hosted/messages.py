@@ -5,13 +5,9 @@ Nothing here shows a key, a query or a passage in its repr.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
-
-from nvrerank.scorer import Scale
-
-Truncate = Literal["NONE", "END"]
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,63 +56,3 @@ class Failure:
 
 
 Outcome = Reply | Failure
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What one call, or one request of it, cost by the server's count.
-
-    Attributes:
-        passages: Passages scored.
-        requests: Requests that were answered with scores.
-        prompt_tokens: None where the server does not tell.
-        total_tokens: None where the server does not tell.
-        search_units: What Cohere bills; None where the server does not tell.
-    """
-
-    passages: int = 0
-    requests: int = 0
-    prompt_tokens: int | None = None
-    total_tokens: int | None = None
-    search_units: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """A reply, read: one finite score a passage, in input order."""
-
-    logits: list[float]
-    usage: Usage
-
-
-@dataclass(frozen=True, slots=True)
-class ApiProtocol:
-    """How one kind of server is spoken to.
-
-    Attributes:
-        name: What `protocol=` calls it.
-        verb: Last part of the endpoint's path.
-        root: The endpoint's path under a base_url that does not end in a version.
-        models: Path that lists the models; from the API's version, or from the server's root ("/...").
-        health: Likewise, the path that tells whether the server is ready.
-        batch: Passages a request when the caller does not say.
-        needs_model: Whether a request names its model.
-        scale: What its scores are if raw ones are asked for; None: that depends on the server.
-        optional: Members of the body that a server may refuse, and that are then left out.
-        body: (model, query, passages, truncate, whether raw scores are asked for) -> the request's body.
-        read: (passages sent, reply's body) -> scores; raises BadResponseError.
-        read_models: Models reply's body -> ids, the base model first; raises BadResponseError.
-    """
-
-    name: str
-    verb: str
-    root: str
-    models: str
-    health: str
-    batch: int
-    needs_model: bool
-    scale: Scale | None
-    optional: frozenset[str]
-    body: Callable[[str | None, str, list[str], Truncate | None, bool], dict[str, Any]]
-    read: Callable[[int, bytes], Scores]
-    read_models: Callable[[bytes], list[str]]

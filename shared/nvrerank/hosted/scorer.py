@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import ssl
 import time
@@ -27,9 +28,8 @@ from .call import Batch, Call
 from .credentials import ExtraHeaders, Key
 from .discovery import Discovery
 from .error_mapping import refuses
-from .messages import Request, Scores, Truncate, Usage
-from .plan import plan
-from .replies import dumps
+from .messages import Request
+from .protocols import Scores, Truncate, Usage, plan_requests
 from .sender import Question, Sender
 from .settings import checked_settings
 from .token_counter import find_ruler
@@ -327,8 +327,8 @@ class HostedScorer(Scorer):
     def _opened(self, query: str, texts: Sequence[str], began: float | None) -> tuple[Sender, Call, int]:
         """What sends, a call, and how many of its requests may be under way at once."""
         settings, sender = self._settings, self._sender
-        more = len(dumps(settings.extra_body))
-        batches = plan(query, texts, settings.batch, strict=settings.endpoint.nvidia, more=more)
+        more = len(_json(settings.extra_body))
+        batches = plan_requests(query, texts, settings.batch, strict=settings.endpoint.nvidia, more=more)
         return (
             sender,
             Call(settings.timeout, query, texts, batches, began),
@@ -343,7 +343,7 @@ class HostedScorer(Scorer):
         refused = protocol.optional - optional
         body = {name: value for name, value in body.items() if name not in refused} | settings.extra_body
         read = partial(protocol.read, len(batch.passages))
-        return Question(Request(settings.endpoint.url, dumps(body)), read, model, batch)
+        return Question(Request(settings.endpoint.url, _json(body)), read, model, batch)
 
     def _finish(self, call: Call) -> list[float]:
         scores = call.scores()
@@ -364,6 +364,11 @@ class HostedScorer(Scorer):
                 "probabilities: say scale='logit'",
                 stacklevel=6,
             )
+
+
+def _json(body: object) -> bytes:
+    """Compact UTF-8."""
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _restored(

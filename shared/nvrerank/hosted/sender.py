@@ -20,7 +20,7 @@ from .exchange import LATE
 from .making import ClientSettings
 from .messages import Failure, Outcome, Reply, Request
 from .places import Budget, Places
-from .replies import CutReplyError
+from .protocols import CutReplyError
 from .retry import Policy, Turn
 from .settings import Settings
 

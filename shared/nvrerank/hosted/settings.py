@@ -17,7 +17,7 @@ from nvrerank.windows import LongPassages, settled
 
 from .credentials import ExtraHeaders, Key
 from .endpoint import Endpoint, find_endpoint, hosted_id, may_send_key
-from .messages import Truncate
+from .protocols import Truncate
 
 _MOST_PASSAGES = 512
 _LONGEST_NAME = 128

@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor, wait
 
 from .call import Batch, Call
-from .messages import Scores
+from .protocols import Scores
 
 
 def in_threads(call: Call, score: Callable[[Batch], Scores], width: int) -> None:
