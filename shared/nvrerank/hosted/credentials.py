@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import NoReturn
 
 _LEAST_SECRET = 8  # characters: what is shorter may be a word of anybody's
@@ -136,3 +137,27 @@ class ExtraHeaders:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("headers that may hold secrets are not copied or pickled")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What may be secret of a request.
+
+    Attributes:
+        key: The key.
+        headers: The caller's own.
+        keyed: Whether the key goes along.
+    """
+
+    key: Key
+    headers: ExtraHeaders
+    keyed: bool
+
+    def request_headers(self) -> dict[str, str]:
+        """Headers to send, in plain: to be made as late as can be, and kept nowhere."""
+        key = {"Authorization": self.key.bearer()} if self.keyed else {}
+        return self.headers.items() | key
+
+    def secrets(self) -> list[str]:
+        """What must be removed from a server's words."""
+        return self.key.secrets() + self.headers.secrets()

@@ -1,9 +1,8 @@
-"""One request under way: it ends at its deadline, or as soon as nobody wants it, without leaving a trace.
+"""A call's deadline, and the way to end the call early, without leaving a trace on its connections.
 
-httpx has time limits for single reads and writes only, and a task that is cancelled inside it may
-leave a connection in its pool for ever. So every read and write passes through here: it is limited to
-what is left of the deadline, and stopping makes it fail as a broken connection does, which httpx
-clears up after.
+httpcore has time limits for single reads and writes only, and a task that is cancelled inside it may leave a
+connection in its pool for ever. So every read and write passes through here: it is limited to what is left of
+the deadline, and stopping makes it fail as a broken connection does, which httpcore clears up after.
 """
 
 from __future__ import annotations
@@ -14,9 +13,9 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from contextvars import ContextVar
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import httpcore
 
@@ -25,55 +24,63 @@ _T = TypeVar("_T")
 _PIECE = 64 * 1024  # bytes written at once: between two pieces the deadline is looked at
 _READ = 256 * 1024  # as much as asyncio reads at once, so that nothing waits unseen behind an answer
 
-_current: ContextVar[Watch | None] = ContextVar("nvrerank_watch", default=None)
 
-
-class Watch:
-    """One request's deadline, and the way to end it early.
+class Deadline:
+    """What is left of a call's time; stopping it ends all that the call waits for.
 
     Args:
-        ends: When, by `time.monotonic()`.
+        timeout: Seconds that the call may take, all in all.
+        began: When it began, by `time.monotonic`; None: now.
+
+    Attributes:
+        stopped: Set once the rest of the call is not wanted any more.
     """
 
-    def __init__(self, ends: float) -> None:
-        self.ends = ends
-        self.stopped = False
+    def __init__(self, timeout: float, began: float | None = None) -> None:
+        self.stopped = threading.Event()
+        self._ends = (time.monotonic() if began is None else began) + timeout
         self._lock = threading.Lock()
-        self._interrupt: Callable[[], object] | None = None
+        self._interrupts: dict[Hashable, Callable[[], object]] = {}
 
     def remaining(self) -> float:
         """Seconds left; 0 or less: none, or stopped."""
-        return 0.0 if self.stopped else self.ends - time.monotonic()
+        return 0.0 if self.stopped.is_set() else self._ends - time.monotonic()
 
-    def hold(self, interrupt: Callable[[], object]) -> None:
-        """From here to `release`, stopping interrupts with this."""
+    def hold(self, who: Hashable, interrupt: Callable[[], object]) -> float:
+        """From here to `release`, stopping interrupts with this.
+
+        Args:
+            who: The thread or task that is about to wait.
+            interrupt: Ends its wait.
+
+        Returns:
+            Seconds left.
+        """
         with self._lock:
-            self._interrupt = interrupt
-            if self.stopped:
+            self._interrupts[who] = interrupt
+            if self.stopped.is_set():
                 interrupt()
+        return self.remaining()
 
-    def release(self) -> None:
-        """Nothing is to be interrupted any more."""
+    def release(self, who: Hashable) -> None:
+        """The thread or task does not wait any more."""
         with self._lock:
-            self._interrupt = None
+            self._interrupts.pop(who, None)
 
     def stop(self) -> None:
-        """Ends the request; from any thread if it is a synchronous one."""
+        """Ends all that is waited for; in tasks from their own thread alone."""
+        self.stopped.set()
         with self._lock:
-            self.stopped = True
-            if self._interrupt:
-                self._interrupt()
-
-    def __enter__(self) -> Self:
-        self._token = _current.set(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        _current.reset(self._token)
+            for interrupt in self._interrupts.values():
+                interrupt()
 
 
-class WatchedStream(httpcore.NetworkStream):
-    """A connection whose reads and writes a `Watch` limits.
+current: ContextVar[Deadline | None] = ContextVar("nvrerank_deadline", default=None)
+"""The deadline of the request that this thread or task is at: connections are shared."""
+
+
+class DeadlineStream(httpcore.NetworkStream):
+    """A connection whose reads and writes the current deadline limits.
 
     Attributes:
         heard: Whether anything was read since the last write.
@@ -101,17 +108,16 @@ class WatchedStream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         left = self._left(timeout, httpcore.ConnectTimeout)
-        return WatchedStream(self._stream.start_tls(ssl_context, server_hostname, left))
+        return DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
     def _left(self, timeout: float | None, late: type[httpcore.TimeoutException]) -> float | None:
-        watch = _current.get()
-        if watch is None:
+        deadline = current.get()
+        if deadline is None:
             return timeout
-        watch.hold(self._hang_up)
-        left = watch.remaining()
+        left = deadline.hold(threading.get_ident(), self._hang_up)
         if left <= 0:
             raise late("the call's deadline has passed")
         return left
@@ -122,11 +128,8 @@ class WatchedStream(httpcore.NetworkStream):
             socket.socket.shutdown(self._stream.get_extra_info("socket"), socket.SHUT_RDWR)
 
 
-class WatchedBackend(httpcore.NetworkBackend):
-    """Opens connections that are watched."""
-
-    def __init__(self, backend: httpcore.NetworkBackend) -> None:
-        self._backend = backend
+class DeadlineBackend(httpcore.SyncBackend):
+    """Opens connections that the current deadline limits."""
 
     def connect_tcp(
         self,
@@ -136,16 +139,16 @@ class WatchedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        watch = _current.get()
-        if watch is not None:
-            timeout = watch.remaining()
+        deadline = current.get()
+        if deadline is not None:
+            timeout = deadline.remaining()
             if timeout <= 0:
                 raise httpcore.ConnectTimeout("the call's deadline has passed")
-        return WatchedStream(self._backend.connect_tcp(host, port, timeout, local_address, socket_options))
+        return DeadlineStream(super().connect_tcp(host, port, timeout, local_address, socket_options))
 
 
-class AsyncWatchedStream(httpcore.AsyncNetworkStream):
-    """A connection whose reads and writes end when their `Watch` is stopped.
+class AsyncDeadlineStream(httpcore.AsyncNetworkStream):
+    """A connection whose reads and writes end when the current deadline is stopped.
 
     Attributes:
         heard: Whether anything was read since the last write.
@@ -171,24 +174,20 @@ class AsyncWatchedStream(httpcore.AsyncNetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
         stream = await _stoppable(lambda: self._stream.start_tls(ssl_context, server_hostname, timeout))
-        return AsyncWatchedStream(stream)
+        return AsyncDeadlineStream(stream)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
 
 
-class AsyncWatchedBackend(httpcore.AsyncNetworkBackend):
-    """Opens connections that are watched.
+class AsyncDeadlineBackend(httpcore.AnyIOBackend):
+    """Opens connections that end when the current deadline is stopped.
 
     Args:
-        backend: What opens them.
         opened: Called with each new connection.
     """
 
-    def __init__(
-        self, backend: httpcore.AsyncNetworkBackend, opened: Callable[[AsyncWatchedStream], object]
-    ) -> None:
-        self._backend = backend
+    def __init__(self, opened: Callable[[AsyncDeadlineStream], object]) -> None:
         self._opened = opened
 
     async def connect_tcp(
@@ -199,10 +198,9 @@ class AsyncWatchedBackend(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        stream = AsyncWatchedStream(
-            await _stoppable(
-                lambda: self._backend.connect_tcp(host, port, timeout, local_address, socket_options)
-            )
+        connect = super().connect_tcp
+        stream = AsyncDeadlineStream(
+            await _stoppable(lambda: connect(host, port, timeout, local_address, socket_options))
         )
         self._opened(stream)
         return stream
@@ -210,19 +208,19 @@ class AsyncWatchedBackend(httpcore.AsyncNetworkBackend):
 
 async def _stoppable(operation: Callable[[], Awaitable[_T]]) -> _T:
     """Awaits an operation that stopping turns into a broken connection."""
-    watch = _current.get()
+    deadline = current.get()
     task = asyncio.current_task()
-    if watch is None or task is None:
+    if deadline is None or task is None:
         return await operation()
-    if watch.stopped:
-        raise httpcore.ReadError("nobody waits for it any more")
-    watch.hold(task.cancel)
+    if deadline.stopped.is_set():
+        raise httpcore.ReadError("the rest of the call is not wanted any more")
+    deadline.hold(task, task.cancel)
     try:
         return await operation()
     except asyncio.CancelledError:
-        if not watch.stopped:
+        if not deadline.stopped.is_set():
             raise
         task.uncancel()
-        raise httpcore.ReadError("nobody waits for it any more") from None
+        raise httpcore.ReadError("the rest of the call is not wanted any more") from None
     finally:
-        watch.release()
+        deadline.release(task)

@@ -1,4 +1,4 @@
-"""What a server serves: its models, the one to name, and whether it is ready."""
+"""What a server says of itself: its models, the one to name, and whether it is ready."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from http import HTTPStatus
 from nvrerank import models
 from nvrerank.errors import RequestRejectedError
 
-from .call import Call
-from .messages import Failure, Outcome, Request
-from .sender import Question, Sender
-from .settings import Settings
+from .client import Client
+from .deadline import Deadline
+from .retry import ApiRequest, Attempt, Failure, Outcome
+from .settings import HostedSettings
+from .transport import LATE
 
 
 class Discovery:
@@ -24,81 +25,75 @@ class Discovery:
         model: Its name; None: not known yet, or not needed.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: HostedSettings) -> None:
         self.model = settings.model
-        self._settings = settings
+        self._endpoint = endpoint = settings.endpoint
+        self._timeout = settings.timeout
+        self._request = ApiRequest(endpoint.models, endpoint.protocol.read_models)
 
-    def find(self, call: Call, sender: Sender) -> str | None:
-        """The model, asked for once, by one caller, if nobody named it."""
-        if self._known():
-            return self.model
-        if not sender.asking.take(call.remaining()):
-            raise sender.error(call)
+    @property
+    def needed(self) -> bool:
+        """Whether requests name a model, and it is not known yet."""
+        return self.model is None and self._endpoint.protocol.needs_model
+
+    def find(self, client: Client, deadline: Deadline) -> str:
+        """The model, asked for once, by one caller."""
+        if not client.discovering.acquire(deadline):
+            raise client.error(LATE)
         try:
-            return self.model or self._choose(sender.ask(call, self._question()))
+            return self.model or self._choose(client.ask(self._request, deadline))
         finally:
-            sender.asking.give()
+            client.discovering.release()
 
-    async def afind(self, call: Call, sender: Sender) -> str | None:
+    async def afind(self, client: Client, deadline: Deadline) -> str:
         """As `find`, in a task."""
-        if self._known():
-            return self.model
-        if not await sender.asking.atake(call.remaining()):
-            raise sender.error(call)
+        if not await client.discovering.aacquire(deadline):
+            raise client.error(LATE)
         try:
-            return self.model or self._choose(await sender.aask(call, self._question()))
+            return self.model or self._choose(await client.aask(self._request, deadline))
         finally:
-            sender.asking.give()
+            client.discovering.release()
 
-    def models(self, sender: Sender) -> list[str]:
+    def models(self, client: Client) -> list[str]:
         """All that are served; of NVIDIA's host those we know."""
-        return self._hosted() or sender.ask(Call(self._settings.timeout), self._question())
+        return self._hosted() or client.ask(self._request, Deadline(self._timeout))
 
-    async def amodels(self, sender: Sender) -> list[str]:
+    async def amodels(self, client: Client) -> list[str]:
         """As `models`, in a task."""
-        return self._hosted() or await sender.aask(Call(self._settings.timeout), self._question())
+        return self._hosted() or await client.aask(self._request, Deadline(self._timeout))
 
-    def ready(self, sender: Sender) -> bool:
+    def ready(self, client: Client) -> bool:
         """Whether the server says that it is ready."""
-        call, request = Call(self._settings.timeout), self._health()
-        return _is_ready(sender, call, sender.send(call, request))
+        return _is_ready(client, client.send(self._health(), Deadline(self._timeout)))
 
-    async def aready(self, sender: Sender) -> bool:
+    async def aready(self, client: Client) -> bool:
         """As `ready`, in a task."""
-        call, request = Call(self._settings.timeout), self._health()
-        return _is_ready(sender, call, await sender.asend(call, request))
-
-    def _known(self) -> bool:
-        return self.model is not None or not self._settings.endpoint.protocol.needs_model
+        return _is_ready(client, await client.asend(self._health(), Deadline(self._timeout)))
 
     def _choose(self, served: list[str]) -> str:
-        host = self._settings.endpoint.host
+        host = self._endpoint.host
         if not served:
             raise RequestRejectedError(f"{host} lists no model: name one, model=...")
         self.model = served[0]
         warnings.warn(f"no model was named: using {served[0]!r:.200}, which {host} lists first", stacklevel=6)
         return served[0]
 
-    def _question(self) -> Question[list[str]]:
-        endpoint = self._settings.endpoint
-        return Question(Request(endpoint.models), endpoint.protocol.read_models)
-
     def _hosted(self) -> list[str]:
-        if not self._settings.endpoint.nvidia:
+        if not self._endpoint.nvidia:
             return []
         return [model.id for model in models.MODELS if model.hosted and not model.retired]
 
-    def _health(self) -> Request:
-        if self._settings.endpoint.nvidia:
+    def _health(self) -> Attempt:
+        if self._endpoint.nvidia:
             raise ValueError(
                 "NVIDIA's hosted API does not tell its health: ready() is for a server of your own"
             )
-        return Request(self._settings.endpoint.health)
+        return Attempt(self._endpoint.health)
 
 
-def _is_ready(sender: Sender, call: Call, outcome: Outcome) -> bool:
+def _is_ready(client: Client, outcome: Outcome) -> bool:
     if isinstance(outcome, Failure):
         if outcome.kind == "tls":
-            raise sender.error(call, outcome)
+            raise client.error(outcome)
         return False
     return outcome.status == HTTPStatus.OK

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import pairwise
+from typing import Any
 from urllib.parse import urlsplit
 
 from nvrerank import models
@@ -22,11 +23,9 @@ from nvrerank.errors import (
     ServiceUnavailableError,
 )
 
-from .credentials import ExtraHeaders, Key
-from .endpoint import Endpoint
-from .messages import Failure, Outcome, Reply
 from .redaction import clean, printable, reason_of
-from .retry import retry_after
+from .retry import ApiRequest, Attempt, Failure, Outcome, Reply, retry_after
+from .settings import HostedSettings
 
 _TOO_LONG = re.compile(
     r"exceeds maximum allowed|maximum context length|too long|too many tokens|must have less than",
@@ -40,40 +39,33 @@ _LISTS = ("passages", "documents", "texts")
 
 
 @dataclass(frozen=True, slots=True)
-class Circumstances:
-    """What a message needs to know, and what it must not show.
+class ErrorContext:
+    """What a message needs to know, and what it must not show; made only for an error.
 
     Attributes:
-        endpoint: Where the request went.
-        model: The model it named.
-        timeout: The call's deadline in seconds.
-        tries: How often it was sent.
-        polls: How often its answer was asked for.
-        keyed: Whether a key went along.
-        keyless: Whether a key was at hand and kept back.
-        held: What holds the secrets, which are never to be shown.
-        texts: Query and passages of the request; never to be shown.
-        positions: The caller's indices of the passages of the request.
+        settings: The scorer's.
+        request: The request.
+        attempt: Its last attempt.
+        unreadable: The reply that the protocol could not read.
         held_back: Whether another try was due and the retry budget was empty.
         now: Seconds since the epoch.
     """
 
-    endpoint: Endpoint
-    model: str | None
-    timeout: float
-    tries: int
-    polls: int
-    keyed: bool
-    keyless: bool
-    held: Sequence[Key | ExtraHeaders]
-    texts: Sequence[str] = field(repr=False)
-    positions: Sequence[int] = field(repr=False)
-    held_back: bool
-    now: float
+    settings: HostedSettings
+    request: ApiRequest[Any]
+    attempt: Attempt
+    unreadable: Reply | None = None
+    held_back: bool = False
+    now: float = 0.0
+
+    @property
+    def host(self) -> str:
+        """Host and port."""
+        return self.settings.endpoint.host
 
     def clean(self, words: str) -> str:
         """Somebody else's words, safe to show."""
-        return clean(words, secrets=self._secrets(), texts=self.texts)
+        return clean(words, secrets=self.settings.credentials.secrets(), texts=self.request.texts)
 
     def shown(self, cause: BaseException | None) -> BaseException | None:
         """A cause, if all of its words are safe to show."""
@@ -86,24 +78,25 @@ class Circumstances:
 
     def reason_of(self, reply: Reply) -> str | None:
         """Why the server refused, in its words, safe to show."""
-        return reason_of(reply.body, secrets=self._secrets(), texts=self.texts)
+        secrets = self.settings.credentials.secrets()
+        return reason_of(reply.body, secrets=secrets, texts=self.request.texts)
 
     def request_id_of(self, reply: Reply) -> str | None:
         """The server's name for the request, if it is safe to show."""
         name = printable(reply.headers.get("nvcf-reqid") or reply.headers.get("x-request-id"))
         return name if name and self.clean(name) == name else None
 
-    def _secrets(self) -> list[str]:
-        return [secret for one in self.held for secret in one.secrets()]
 
-
-def problem(outcome: Outcome, about: Circumstances) -> NVRerankError:
-    """The error for an outcome that is not an answer of status 200."""
-    if isinstance(outcome, Failure):
-        error = _of_failure(outcome, about)
-        error.__cause__ = about.shown(outcome.cause)
-        return error
-    return _with_facts(_of_reply(outcome, about), outcome, about)
+def error_for(outcome: Outcome, about: ErrorContext) -> NVRerankError:
+    """The error for an outcome that is final and no answer."""
+    if isinstance(outcome, Reply):
+        return _with_facts(_of_reply(outcome, about), outcome, about)
+    if about.unreadable is not None:
+        error = BadResponseError(outcome.words, reason=about.reason_of(about.unreadable))
+        return _with_facts(error, about.unreadable, about)
+    failure = _of_failure(outcome, about)
+    failure.__cause__ = about.shown(outcome.cause)
+    return failure
 
 
 def refuses(error: NVRerankError, optional: Iterable[str]) -> bool:
@@ -112,27 +105,19 @@ def refuses(error: NVRerankError, optional: Iterable[str]) -> bool:
     return refused and any(re.search(rf"\b{name}\b", error.reason or "") for name in optional)
 
 
-def bad_response(problem: str, reply: Reply, about: Circumstances) -> NVRerankError:
-    """The error for a reply that a protocol could not read, with what is known of the reply."""
-    return _with_facts(BadResponseError(problem, reason=about.reason_of(reply)), reply, about)
-
-
-def _with_facts(error: NVRerankError, reply: Reply, about: Circumstances) -> NVRerankError:
+def _with_facts(error: NVRerankError, reply: Reply, about: ErrorContext) -> NVRerankError:
     error.status = reply.status
     error.request_id = about.request_id_of(reply)
-    error.tries = about.tries
+    error.tries = about.attempt.tries
     error.retry_after = retry_after(reply, about.now)
     return error
 
 
-def _of_failure(failure: Failure, about: Circumstances) -> NVRerankError:
+def _of_failure(failure: Failure, about: ErrorContext) -> NVRerankError:
     words = about.clean(failure.words)
-    host, tries = about.endpoint.host, about.tries
+    host, tries = about.host, about.attempt.tries
     if failure.kind == "late":
-        return DeadlineExceededError(
-            f"no answer from {host} within timeout={about.timeout:g} s: raise timeout=, or send less",
-            tries=tries,
-        )
+        return _late(about)
     if failure.kind == "tls":
         return ServiceUnavailableError(
             f"no trusted connection to {host} ({words}): name the certificate authority with verify=PATH or "
@@ -151,10 +136,11 @@ def _of_failure(failure: Failure, about: Circumstances) -> NVRerankError:
     )
 
 
-def _late(about: Circumstances) -> NVRerankError:
+def _late(about: ErrorContext) -> NVRerankError:
     return DeadlineExceededError(
-        f"no answer from {about.endpoint.host} within timeout={about.timeout:g} s: raise it, or send less",
-        tries=about.tries,
+        f"no answer from {about.host} within timeout={about.settings.timeout:g} s: raise timeout=, or send "
+        "less",
+        tries=about.attempt.tries,
     )
 
 
@@ -163,14 +149,14 @@ class _Refusal:
     """A reply that is no answer, and its beginning of a message."""
 
     reply: Reply
-    about: Circumstances
+    about: ErrorContext
     reason: str | None
     because: str
 
 
-def _of_reply(reply: Reply, about: Circumstances) -> NVRerankError:
+def _of_reply(reply: Reply, about: ErrorContext) -> NVRerankError:
     reason = about.reason_of(reply)
-    because = f"{about.endpoint.host} answered {reply.status}" + (f": {reason}" if reason else "")
+    because = f"{about.host} answered {reply.status}" + (f": {reason}" if reason else "")
     refusal = _Refusal(reply, about, reason, because)
     kind = _BY_STATUS.get(reply.status) or _BY_HUNDRED.get(reply.status // 100, _unexpected)
     return kind(refusal)
@@ -178,7 +164,7 @@ def _of_reply(reply: Reply, about: Circumstances) -> NVRerankError:
 
 def _accepted(refusal: _Refusal) -> NVRerankError:
     """A 202: still polled when the deadline came, or nothing to poll."""
-    return _late(refusal.about) if refusal.about.polls else _unexpected(refusal)
+    return _late(refusal.about) if refusal.about.attempt.polls else _unexpected(refusal)
 
 
 def _unexpected(refusal: _Refusal) -> NVRerankError:
@@ -207,9 +193,9 @@ def _unauthorized(refusal: _Refusal) -> NVRerankError:
     about = refusal.about
     if refusal.reply.status == HTTPStatus.PAYMENT_REQUIRED:
         advice = "The key's credits are used up"
-    elif about.keyed:
+    elif about.settings.credentials.keyed:
         advice = "Check the key"
-    elif about.keyless:
+    elif about.settings.credentials.key:
         advice = "NVIDIA_API_KEY is sent to NVIDIA's own hosts only: pass api_key= for this one"
     else:
         advice = "It wants a key: pass api_key="
@@ -220,7 +206,7 @@ def _redirected(refusal: _Refusal) -> NVRerankError:
     about = refusal.about
     target = about.clean(_without_query(refusal.reply.headers.get("location", "")))
     return RequestRejectedError(
-        f"{about.endpoint.host} redirects to {target[:200] or 'nowhere'}; redirects are not followed: if "
+        f"{about.host} redirects to {target[:200] or 'nowhere'}; redirects are not followed: if "
         "that is the right server, give it as base_url"
     )
 
@@ -236,18 +222,22 @@ def _without_query(location: str) -> str:
 
 def _not_served(refusal: _Refusal) -> NVRerankError:
     about = refusal.about
-    name = about.model or "the model"
+    name = about.request.model or "the model"
     known = models.find(name)
     successor = known.successor if known else None
-    if refusal.reply.status == HTTPStatus.GONE or (successor and about.endpoint.nvidia):
+    if refusal.reply.status == HTTPStatus.GONE or (successor and about.settings.endpoint.nvidia):
         advice = f"use {successor}" if successor else "choose another (`nvrerank models` lists them)"
         retired = ModelRetiredError(
-            f"{about.model or 'the model'} is no longer served: {advice}. {refusal.because}",
+            f"{about.request.model or 'the model'} is no longer served: {advice}. {refusal.because}",
             reason=refusal.reason,
         )
         retired.successor = successor
         return retired
-    place = "is hosted there" if about.endpoint.nvidia else "is served there, and base_url; models() asks"
+    place = (
+        "is hosted there"
+        if about.settings.endpoint.nvidia
+        else "is served there, and base_url; models() asks"
+    )
     return RequestRejectedError(f"{refusal.because}. Check that {name} {place}", reason=refusal.reason)
 
 
@@ -255,7 +245,7 @@ _SHORTEN = ". Shorten the passage, let truncate='END' cut it, or read it in part
 
 
 def _rejected(refusal: _Refusal) -> NVRerankError:
-    reason, positions = refusal.reason or "", refusal.about.positions
+    reason, positions = refusal.reason or "", refusal.about.request.positions
     too_long = bool(_TOO_LONG.search(reason))
     advice = _SHORTEN if too_long else ""
     place = 0 if too_long and len(positions) == 1 else _place(refusal.reply.body, reason, len(positions))
@@ -295,6 +285,6 @@ def _located(body: bytes) -> list[int]:
     return [place for name, place in pairs if name in _LISTS and type(place) is int]
 
 
-def _after(about: Circumstances) -> str:
+def _after(about: ErrorContext) -> str:
     held_back = "; not tried again, as too many calls are failing" if about.held_back else ""
-    return f" after {about.tries} tr{'y' if about.tries == 1 else 'ies'}{held_back}"
+    return f" after {about.attempt.tries} tr{'y' if about.attempt.tries == 1 else 'ies'}{held_back}"

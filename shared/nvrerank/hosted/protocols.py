@@ -54,6 +54,12 @@ class Usage:
     search_units: int | None = None
 
 
+def total_usage(each: Sequence[Usage]) -> Usage:
+    """What several requests cost together; None: none of them told."""
+    told = {name: [n for one in each if (n := getattr(one, name)) is not None] for name in Usage.__slots__}
+    return Usage(**{name: sum(counts) for name, counts in told.items() if counts})
+
+
 @dataclass(frozen=True, slots=True)
 class Scores:
     """A reply, read: one finite score a passage, in input order."""

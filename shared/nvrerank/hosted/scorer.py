@@ -11,11 +11,13 @@ import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import EllipsisType
 from typing import Any, Self
 
+from nvrerank.batches import put_back
 from nvrerank.errors import MissingKeyError, RequestRejectedError, ScorerClosedError
 from nvrerank.per_process import PerProcess
 from nvrerank.rulers import Ruler
@@ -24,18 +26,27 @@ from nvrerank.texts import clean_call, clean_query
 from nvrerank.truncation import Notices
 from nvrerank.windows import Cutting, LongPassages, WindowPlan
 
-from .call import Batch, Call
+from .client import Client
+from .concurrency import in_tasks, in_threads
 from .credentials import ExtraHeaders, Key
+from .deadline import Deadline
 from .discovery import Discovery
 from .error_mapping import refuses
-from .messages import Request
-from .protocols import Scores, Truncate, Usage, plan_requests
-from .sender import Question, Sender
+from .protocols import Scores, Truncate, Usage, plan_requests, total_usage
+from .retry import ApiRequest
 from .settings import checked_settings
 from .token_counter import find_ruler
-from .workers import in_tasks, in_threads
 
 _CALLS_REMEMBERED = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """The passages of one request, and their positions in the call."""
+
+    query: str = field(repr=False)
+    positions: list[int] = field(repr=False)
+    passages: list[str] = field(repr=False)
 
 
 class HostedScorer(Scorer):
@@ -129,8 +140,8 @@ class HostedScorer(Scorer):
         self._usage: deque[Usage] = deque(maxlen=_CALLS_REMEMBERED)
         self._notices = Notices()
         self._closed = False
-        self._senders = PerProcess(partial(Sender, settings))
-        weakref.finalize(self, _close, self._senders)
+        self._clients = PerProcess(partial(Client, settings))
+        weakref.finalize(self, _close, self._clients)
 
     @property
     def name(self) -> str:
@@ -189,11 +200,11 @@ class HostedScorer(Scorer):
 
     def models(self) -> list[str]:
         """Ids of the models served, base models before LoRA adapters; of NVIDIA's host those we know."""
-        return self._discovery.models(self._sender)
+        return self._discovery.models(self._client)
 
     async def amodels(self) -> list[str]:
         """As `models`, without blocking the event loop."""
-        return await self._discovery.amodels(self._sender)
+        return await self._discovery.amodels(self._client)
 
     def ready(self) -> bool:
         """Whether a server of your own says that it is ready; asked once, without trying again.
@@ -202,30 +213,30 @@ class HostedScorer(Scorer):
             ValueError: It is NVIDIA's host, which does not tell.
             ServiceUnavailableError: Its certificate is not trusted.
         """
-        return self._discovery.ready(self._sender)
+        return self._discovery.ready(self._client)
 
     async def aready(self) -> bool:
         """As `ready`, without blocking the event loop."""
-        return await self._discovery.aready(self._sender)
+        return await self._discovery.aready(self._client)
 
     def with_key(self, api_key: object) -> Self:
         """A scorer with the same settings and this key, a str or a SecretStr."""
         key = Key(api_key, explicit=True)
         del api_key
-        headers = self._settings.headers.items()
+        headers = self._settings.credentials.headers.items()
         return type(self)(**self._arguments, api_key=key, headers=headers)
 
     def close(self) -> None:
         """Closes all connections; the scorer can't be used any more."""
         self._closed = True
-        _close(self._senders)
+        _close(self._clients)
 
     async def aclose(self) -> None:
         """As `close`, from a coroutine: waits until this event loop's connections are closed."""
         self._closed = True
-        sender = self._senders.peek()
-        if sender:
-            await sender.clients.aclose()
+        client = self._clients.peek()
+        if client:
+            await client.aclose()
 
     def __enter__(self) -> Self:
         return self
@@ -246,10 +257,10 @@ class HostedScorer(Scorer):
         return self
 
     def __reduce__(self) -> tuple[Callable[..., HostedScorer], tuple[object, ...]]:
-        settings = self._settings
-        headers = settings.headers.without_secrets()
-        passed = settings.key.lost or settings.key.explicit or len(headers) < len(settings.headers.items())
-        key_from = "argument" if passed else "environment" if settings.keyed else "nowhere"
+        held = self._settings.credentials
+        headers = held.headers.without_secrets()
+        passed = held.key.lost or held.key.explicit or len(headers) < len(held.headers.items())
+        key_from = "argument" if passed else "environment" if held.keyed else "nowhere"
         return _restored, (type(self), self._arguments, headers, key_from)
 
     def __repr__(self) -> str:
@@ -263,54 +274,58 @@ class HostedScorer(Scorer):
         return f"{type(self).__name__}({where}, {long}{more})"
 
     @property
-    def _sender(self) -> Sender:
+    def _client(self) -> Client:
         """This process's connections; a forked child never touches its parent's."""
         if self._closed:
             raise ScorerClosedError(f"this {type(self).__name__} is closed: make a new one")
-        if self._settings.key.lost:
+        if self._settings.credentials.key.lost:
             raise MissingKeyError(
                 f"this {type(self).__name__} was unpickled, and a pickle holds no key and no secret header: "
                 "use with_key(...), or make a new one"
             )
-        return self._senders.get()
+        return self._clients.get()
 
     def _score(self, query: str, texts: Sequence[str], began: float | None = None) -> list[float]:
         if not texts:
             return []
-        sender, call, width = self._opened(query, texts, began)
-        model = self._discovery.find(call, sender)
-        in_threads(call, lambda batch: self._ask(sender, call, model, batch), width)
-        return self._finish(call)
+        client, deadline = self._client, Deadline(self._settings.timeout, began)
+        batches = self._planned(query, texts)
+        if self._discovery.needed:
+            self._discovery.find(client, deadline)
+        ask = partial(self._ask, client, deadline)
+        return self._finish(batches, in_threads(ask, batches, self._settings.max_concurrency, deadline))
 
     async def _ascore(self, query: str, texts: Sequence[str], began: float | None = None) -> list[float]:
         if not texts:
             return []
-        sender, call, width = self._opened(query, texts, began)
-        model = await self._discovery.afind(call, sender)
-        await in_tasks(call, lambda batch: self._aask(sender, call, model, batch), width)
-        return self._finish(call)
+        client, deadline = self._client, Deadline(self._settings.timeout, began)
+        batches = self._planned(query, texts)
+        if self._discovery.needed:
+            await self._discovery.afind(client, deadline)
+        ask = partial(self._aask, client, deadline)
+        return self._finish(batches, await in_tasks(ask, batches, self._settings.max_concurrency))
 
-    def _ask(self, sender: Sender, call: Call, model: str | None, batch: Batch) -> Scores:
+    def _ask(self, client: Client, deadline: Deadline, batch: _Batch) -> Scores:
         """A batch's scores; a server that refuses what is optional is asked without it, from then on."""
         optional = self._optional
         try:
-            return sender.ask(call, self._question(call, model, batch, optional))
+            return client.ask(self._request(batch, optional), deadline)
         except RequestRejectedError as error:
             if not refuses(error, optional):
                 raise
             self._optional = frozenset()
-        return sender.ask(call, self._question(call, model, batch, frozenset()))
+        return client.ask(self._request(batch, self._optional), deadline)
 
-    async def _aask(self, sender: Sender, call: Call, model: str | None, batch: Batch) -> Scores:
+    async def _aask(self, client: Client, deadline: Deadline, batch: _Batch) -> Scores:
         """As `_ask`, in a task."""
         optional = self._optional
         try:
-            return await sender.aask(call, self._question(call, model, batch, optional))
+            return await client.aask(self._request(batch, optional), deadline)
         except RequestRejectedError as error:
             if not refuses(error, optional):
                 raise
             self._optional = frozenset()
-        return await sender.aask(call, self._question(call, model, batch, frozenset()))
+        return await client.aask(self._request(batch, self._optional), deadline)
 
     def _windows(self, query: str, texts: Sequence[str]) -> WindowPlan:
         return Cutting().plan(self.ruler(query), texts)
@@ -324,33 +339,34 @@ class HostedScorer(Scorer):
         refused = self._settings.truncate == "NONE"
         return [Scored(logit, truncated=False if refused else None) for logit in logits]
 
-    def _opened(self, query: str, texts: Sequence[str], began: float | None) -> tuple[Sender, Call, int]:
-        """What sends, a call, and how many of its requests may be under way at once."""
-        settings, sender = self._settings, self._sender
-        more = len(_json(settings.extra_body))
-        batches = plan_requests(query, texts, settings.batch, strict=settings.endpoint.nvidia, more=more)
-        return (
-            sender,
-            Call(settings.timeout, query, texts, batches, began),
-            min(len(batches), settings.max_concurrency),
-        )
+    def _planned(self, query: str, texts: Sequence[str]) -> list[_Batch]:
+        settings = self._settings
+        strict, more = settings.endpoint.nvidia, settings.extra_bytes
+        plan = plan_requests(query, texts, settings.batch, strict=strict, more=more)
+        return [_Batch(query, positions, [texts[one] for one in positions]) for positions in plan]
 
-    def _question(
-        self, call: Call, model: str | None, batch: Batch, optional: frozenset[str]
-    ) -> Question[Scores]:
-        settings, protocol = self._settings, self._settings.endpoint.protocol
-        body = protocol.body(model, call.query, batch.passages, settings.truncate, settings.raw)
+    def _request(self, batch: _Batch, optional: frozenset[str]) -> ApiRequest[Scores]:
+        settings, protocol, model = self._settings, self._settings.endpoint.protocol, self._discovery.model
+        body = protocol.body(model, batch.query, batch.passages, settings.truncate, settings.raw)
         refused = protocol.optional - optional
         body = {name: value for name, value in body.items() if name not in refused} | settings.extra_body
-        read = partial(protocol.read, len(batch.passages))
-        return Question(Request(settings.endpoint.url, _json(body)), read, model, batch)
+        return ApiRequest(
+            settings.endpoint.url,
+            partial(protocol.read, len(batch.passages)),
+            json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
+            model,
+            (batch.query, *batch.passages),
+            batch.positions,
+        )
 
-    def _finish(self, call: Call) -> list[float]:
-        scores = call.scores()
-        self._usage.append(call.usage())  # needs no lock, which a fork might find taken
+    def _finish(self, batches: Sequence[_Batch], answers: Sequence[Scores]) -> list[float]:
+        """The scores in input order; notes what they cost and what scale they are of."""
+        total = sum(len(batch.positions) for batch in batches)
+        logits = put_back([batch.positions for batch in batches], [one.logits for one in answers], total)
+        self._usage.append(total_usage([one.usage for one in answers]))  # no lock: a fork might find it taken
         if self._settings.scale is None:
-            self._learn_scale(scores)
-        return scores
+            self._learn_scale(logits)
+        return logits
 
     def _learn_scale(self, scores: Sequence[float]) -> None:
         """A number outside 0..1 is proof, the first call's lying within it a hint."""
@@ -366,11 +382,6 @@ class HostedScorer(Scorer):
             )
 
 
-def _json(body: object) -> bytes:
-    """Compact UTF-8."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-
-
 def _restored(
     kind: type[HostedScorer], arguments: dict[str, Any], headers: dict[str, str], key_from: str
 ) -> HostedScorer:
@@ -381,7 +392,7 @@ def _restored(
     return kind(**arguments, headers=headers, api_key=key)
 
 
-def _close(senders: PerProcess[Sender]) -> None:
-    sender = senders.peek()
-    if sender:
-        sender.clients.close()
+def _close(clients: PerProcess[Client]) -> None:
+    client = clients.peek()
+    if client:
+        client.close()

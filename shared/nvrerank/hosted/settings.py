@@ -15,7 +15,7 @@ from nvrerank.errors import MissingKeyError
 from nvrerank.scorer import Scale
 from nvrerank.windows import LongPassages, settled
 
-from .credentials import ExtraHeaders, Key
+from .credentials import Credentials, ExtraHeaders, Key
 from .endpoint import Endpoint, find_endpoint, hosted_id, may_send_key
 from .protocols import Truncate
 
@@ -35,15 +35,13 @@ _RESERVED_TOO = {
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class HostedSettings:
     """How a scorer works.
 
     Attributes:
         endpoint: The server and its protocol.
         model: The model that requests name; None: whatever the server has.
-        key: The key; it goes along with requests if `keyed`.
-        keyed: Whether it does.
-        headers: The caller's own.
+        credentials: The key and the caller's own headers.
         timeout: Seconds a call may take.
         max_retries: Tries after the first.
         max_concurrency: Requests at once.
@@ -53,15 +51,14 @@ class Settings:
         scale: What the scores are; None: the replies tell.
         raw: Whether raw scores are asked for.
         extra_body: More members of every request's body.
+        extra_bytes: How long they are.
         verify: What TLS trusts.
         transport: The caller's own httpx transport.
     """
 
     endpoint: Endpoint
     model: str | None
-    key: Key
-    keyed: bool
-    headers: ExtraHeaders
+    credentials: Credentials
     timeout: float
     max_retries: int
     max_concurrency: int
@@ -71,6 +68,7 @@ class Settings:
     scale: Scale | None
     raw: bool
     extra_body: dict[str, Any]
+    extra_bytes: int
     verify: bool | ssl.SSLContext
     transport: object | None
 
@@ -93,7 +91,7 @@ def checked_settings(
     verify: bool | str | Path | ssl.SSLContext,
     transport: object | None,
     send_key_over_http: bool,
-) -> Settings:
+) -> HostedSettings:
     """Checks everything that can be checked without a connection.
 
     Raises:
@@ -104,13 +102,13 @@ def checked_settings(
     model = _checked_model(model)
     endpoint = find_endpoint(model, base_url, protocol)
     named = _named(model, endpoint, base_url)
+    keyed = _keyed(endpoint, key, headers.checked(), send_key_over_http=send_key_over_http)
     long = _checked_long(long_passages, truncate, named, endpoint)
-    return Settings(
+    extra = _checked_extra(extra_body, endpoint)
+    return HostedSettings(
         endpoint=endpoint,
         model=named,
-        key=key,
-        keyed=_keyed(endpoint, key, headers.checked(), send_key_over_http=send_key_over_http),
-        headers=headers,
+        credentials=Credentials(key, headers, keyed),
         timeout=_seconds(timeout),
         max_retries=_integer("max_retries", max_retries, least=0),
         max_concurrency=_integer("max_concurrency", max_concurrency, least=1),
@@ -119,7 +117,8 @@ def checked_settings(
         truncate=("NONE" if long == "error" else "END") if isinstance(truncate, EllipsisType) else truncate,
         scale=_checked_scale(scale, endpoint) or endpoint.protocol.scale,
         raw=scale != "probability",
-        extra_body=_checked_extra(extra_body, endpoint),
+        extra_body=extra,
+        extra_bytes=len(json.dumps(extra, ensure_ascii=False).encode()),
         verify=_checked_verify(verify),
         transport=_checked_transport(transport),
     )

@@ -1,0 +1,178 @@
+"""What may be under way at once: requests of all calls, batches of one call, retries of everybody."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from .deadline import Deadline
+
+B = TypeVar("B")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiter:
+    loop: asyncio.AbstractEventLoop | None  # None: a thread waits
+    granted: Future[None] = field(default_factory=Future)
+
+    def stays(self) -> bool:
+        """Whether it still waits; if so, it can't leave any more without its slot."""
+        if self.loop and self.loop.is_closed():
+            return False
+        return self.granted.set_running_or_notify_cancel()
+
+    def leave(self) -> bool:
+        """Whether it leaves without a slot; else it has been given one."""
+        return self.granted.cancel()
+
+
+class Limiter:
+    """Slots for so many at once, first come, first served, threads and tasks in one queue.
+
+    Args:
+        slots: How many there are.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self._lock = threading.Lock()
+        self._free = slots
+        self._queue: deque[_Waiter] = deque()
+
+    def acquire(self, deadline: Deadline) -> bool:
+        """Waits for a slot; False: there was none until the deadline, or it was stopped."""
+        waiter = self._enter(None)
+        if waiter is None:
+            return True
+        thread = threading.get_ident()
+        try:
+            waiter.granted.result(deadline.hold(thread, waiter.leave))
+        except CancelledError:
+            return False
+        except TimeoutError:
+            return not waiter.leave()
+        except BaseException:
+            self._abandon(waiter)
+            raise
+        finally:
+            deadline.release(thread)
+        return True
+
+    async def aacquire(self, deadline: Deadline) -> bool:
+        """As `acquire`, for a task; one that is cancelled leaves the queue."""
+        waiter = self._enter(asyncio.get_running_loop())
+        if waiter is None:
+            return True
+        try:
+            await asyncio.wait({asyncio.wrap_future(waiter.granted)}, timeout=deadline.remaining())
+        except BaseException:
+            self._abandon(waiter)
+            raise
+        return not waiter.leave()
+
+    def release(self) -> None:
+        """Hands a slot to the next in the queue."""
+        with self._lock:
+            while self._queue:
+                waiter = self._queue.popleft()
+                if waiter.stays():
+                    break
+            else:
+                self._free += 1
+                return
+        waiter.granted.set_result(None)
+
+    def _enter(self, loop: asyncio.AbstractEventLoop | None) -> _Waiter | None:
+        """A slot at once (None), or a place in the queue."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return None
+            waiter = _Waiter(loop)
+            self._queue.append(waiter)
+            return waiter
+
+    def _abandon(self, waiter: _Waiter) -> None:
+        if not waiter.leave():
+            self.release()
+
+
+class RetryBudget:
+    """Retries that may be spent: an outage is not made worse by everybody trying again.
+
+    500 tokens, 5 a retry, 1 back a success, as in AWS's clients.
+    """
+
+    FULL = 500
+    RETRY = 5
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._tokens = self.FULL
+
+    def spend(self) -> bool:
+        """Whether a retry may be made; it is then paid for."""
+        with self._lock:
+            if self._tokens < self.RETRY:
+                return False
+            self._tokens -= self.RETRY
+            return True
+
+    def refund(self) -> None:
+        """A request was answered."""
+        with self._lock:
+            self._tokens = min(self.FULL, self._tokens + 1)
+
+
+def in_threads(score: Callable[[B], R], batches: Sequence[B], width: int, deadline: Deadline) -> list[R]:
+    """Scores all batches of a call; the first error stops the others.
+
+    Args:
+        score: Scores one batch.
+        batches: The batches.
+        width: How many at once; one alone is scored in the caller's own thread.
+        deadline: The call's.
+    """
+    if min(width, len(batches)) == 1:
+        return [score(batch) for batch in batches]
+    with ThreadPoolExecutor(min(width, len(batches)), thread_name_prefix="nvrerank") as threads:
+        futures = [threads.submit(score, batch) for batch in batches]
+        try:
+            failed = (one.exception() for one in wait(futures, return_when=FIRST_EXCEPTION).done)
+            error = next(filter(None, failed), None)
+        except BaseException as interrupt:  # noqa: BLE001 (such as a KeyboardInterrupt; it is raised below)
+            error = interrupt
+        if error:
+            deadline.stop()
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise error
+        return [one.result() for one in futures]
+
+
+async def in_tasks(
+    score: Callable[[B], Coroutine[None, None, R]], batches: Sequence[B], width: int
+) -> list[R]:
+    """As `in_threads`, in tasks."""
+    if min(width, len(batches)) == 1:
+        return [await score(batch) for batch in batches]
+    scored: dict[int, R] = {}
+    rest = iter(enumerate(batches))
+
+    async def work() -> None:
+        for number, batch in rest:
+            scored[number] = await score(batch)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(width, len(batches))):
+                group.create_task(work())
+    except ExceptionGroup as errors:
+        error = errors.exceptions[0]
+    else:
+        return [scored[number] for number in range(len(batches))]
+    raise error  # here, so that the others are no part of its history
