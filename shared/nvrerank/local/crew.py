@@ -58,9 +58,15 @@ class Crew:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._pool = ThreadPoolExecutor(
-            size, thread_name_prefix="nvrerank-core", initializer=_compute_alone, initargs=(size,)
-        )
+        self._pool = ThreadPoolExecutor(size, thread_name_prefix="nvrerank-core", initializer=_compute_alone)
+        # torch keeps the number for each thread and, in one global, for threads to come: all workers
+        # start here, so that none of them changes it for threads that start later.
+        others, started = torch.get_num_threads(), threading.Barrier(size + 1)
+        for _ in range(size):
+            self._pool.submit(started.wait)
+        started.wait()
+        if not is_forked():
+            torch.set_num_threads(others)
 
     def submit(self, work: Callable[[], Result]) -> Future[Result]:
         """Has a worker do it, as soon as one is free."""
@@ -101,16 +107,6 @@ def leave_team() -> None:
         torch.set_num_threads(1)
 
 
-def _compute_alone(others: int) -> None:
-    """Has this thread compute by itself, and threads that start later as they would have.
-
-    torch keeps the number for each thread and, in one global, for threads to come; a thread takes it from
-    there when it first asks.
-    """
-    torch.get_num_threads()
+def _compute_alone() -> None:
+    torch.get_num_threads()  # a thread's first question takes the global number and would undo the next line
     torch.set_num_threads(1)
-    if is_forked():
-        return
-    restore = threading.Thread(target=torch.set_num_threads, args=(others,))
-    restore.start()
-    restore.join()
