@@ -6,11 +6,12 @@ is secret is added last. What comes of an exchange is an outcome, whatever happe
 
 from __future__ import annotations
 
-import contextlib
 import ssl
 import threading
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
@@ -21,20 +22,14 @@ import httpx
 from nvrerank.errors import MissingExtraError, NVRerankError, ServiceUnavailableError
 
 from .credentials import Credentials
-from .deadline import (
-    AsyncDeadlineBackend,
-    AsyncDeadlineStream,
-    Deadline,
-    DeadlineBackend,
-    DeadlineStream,
-    current,
-)
+from .deadline import AsyncDeadlineBackend, AsyncDeadlineStream, Deadline, DeadlineBackend, current
 from .retry import Attempt, Failure, Outcome, Reply
 
 MOST = 8 * 1024 * 1024
 """Bytes of a reply, decoded."""
 
 LATE = Failure("late")
+_UNASKED = Failure("broken", "an answer that nobody asked for was on the connection")
 
 _KEEP_ALIVE = 30.0  # seconds an idle connection is kept
 _HEADERS = {
@@ -45,7 +40,7 @@ _HEADERS = {
     "User-Agent": "nvrerank",
 }
 _KEPT = ("location", "nvcf-reqid", "retry-after", "retry-after-ms", "x-request-id")
-_ERROR = 64 * 1024  # of a reply that is not 200: enough for its reason
+_MOST_OF_ERROR = 64 * 1024  # enough for a reason
 _WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 _OK = 200
 _UNSENDABLE = (httpx.InvalidURL, UnicodeError)  # the name of a host or proxy is none
@@ -74,13 +69,16 @@ def exchange(
         limit = max(deadline.remaining(), 0.001)
         response = transport.handle_request(_request(attempt, credentials, limit))
         try:
-            reader = ReplyReader(response)
+            if not getattr(response.extensions.get("network_stream"), "heard", True):
+                return _UNASKED  # it was there before the question, so belongs to another
+            body, most = bytearray(), MOST if response.status_code == _OK else _MOST_OF_ERROR
             for chunk in [response.content] if response.is_stream_consumed else response.stream:  # type: ignore[union-attr]
                 if deadline.remaining() <= 0:
                     return LATE
-                if not reader.add(chunk):
+                body += chunk
+                if len(body) > most:
                     break
-            return reader.reply()
+            return _reply(response, body, most)
         finally:
             deadline.release(threading.get_ident())  # from here on the connection may be another request's
             response.close()
@@ -100,27 +98,23 @@ async def aexchange(
     try:
         response = await transport.handle_async_request(_request(attempt, credentials, None))
         try:
-            reader = ReplyReader(response)
-            async with contextlib.aclosing(_chunks(response)) as chunks:
-                async for chunk in chunks:
-                    if not reader.add(chunk):
+            if not getattr(response.extensions.get("network_stream"), "heard", True):
+                return _UNASKED
+            body, most = bytearray(), MOST if response.status_code == _OK else _MOST_OF_ERROR
+            if response.is_stream_consumed:
+                body += response.content
+            else:
+                async for chunk in response.stream:  # type: ignore[union-attr]
+                    body += chunk
+                    if len(body) > most:
                         break
-            return reader.reply()
+            return _reply(response, body, most)
         finally:
             await response.aclose()
     except NVRerankError:
         raise
     except Exception as error:  # noqa: BLE001 (as in `exchange`)
         return _failure(error)
-
-
-async def _chunks(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    """The body as it comes off the wire, or whole from a transport that has read it already."""
-    if response.is_stream_consumed:
-        yield response.content
-        return
-    async for chunk in response.stream:  # type: ignore[union-attr]
-        yield chunk
 
 
 def _request(attempt: Attempt, credentials: Credentials, limit: float | None) -> httpx.Request:
@@ -140,72 +134,39 @@ class _GarbledError(Exception):
     """The body is too long or can't be decoded."""
 
 
-class _UnaskedError(Exception):
-    """The answer was there before the question, so belongs to another."""
-
-    def __str__(self) -> str:
-        return "an answer that nobody asked for was on the connection"
-
-
-class ReplyReader:
-    """Puts a reply together, decoding gzip and deflate without ever holding more than the limit.
-
-    Of a reply whose status is not 200 only the body's beginning is kept.
+def _reply(response: httpx.Response, body: bytes | bytearray, most: int) -> Reply:
+    """The reply, decoded; of one whose status is not 200 the beginning, as far as it can be read.
 
     Args:
-        response: The response; its body is not read here.
+        response: Its status and headers.
+        body: As it came off the wire, or as a transport that has read it already decoded it.
+        most: Bytes that are read of it, and that it may decode to.
 
     Raises:
-        _UnaskedError: It is another request's.
-        _GarbledError: Its encoding is none of ours.
+        _GarbledError: The body of a 200 is too long, or not encoded as it says.
     """
+    headers, problem = response.headers, None
+    encoding = "" if response.is_stream_consumed else headers.get("content-encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        body, problem = _decoded(body, encoding, most)
+    if len(body) > most:
+        problem = f"is longer than {most} bytes"
+    if problem and response.status_code == _OK:
+        raise _GarbledError(problem)
+    kept = {name: headers[name] for name in _KEPT if name in headers}
+    return Reply(response.status_code, kept, bytes(body[:most]))
 
-    def __init__(self, response: httpx.Response) -> None:
-        stream = response.extensions.get("network_stream")
-        if isinstance(stream, DeadlineStream | AsyncDeadlineStream) and not stream.heard:
-            raise _UnaskedError
-        headers = response.headers
-        name = "" if response.is_stream_consumed else headers.get("content-encoding", "").strip().lower()
-        known = name in ("", "identity", *_WINDOW)
-        self._status = response.status_code
-        self._headers = {name: headers[name] for name in _KEPT if name in headers}
-        self._ok = self._status == _OK
-        if self._ok and not known:
-            raise _GarbledError("is in a Content-Encoding that was not asked for")
-        self._decoder = zlib.decompressobj(_WINDOW[name]) if name in _WINDOW else None
-        self._left = MOST if self._ok else _ERROR * known
-        self._parts: list[bytes] = []
 
-    def add(self, chunk: bytes) -> bool:
-        """Takes the next chunk off the wire.
-
-        Returns:
-            Whether more is wanted.
-
-        Raises:
-            _GarbledError: The body is too long or not what it says.
-        """
-        try:
-            part = self._decoder.decompress(chunk, self._left + 1) if self._decoder else chunk
-        except zlib.error:
-            if self._ok:
-                raise _GarbledError("is not compressed as it says") from None
-            part = b""
-        if len(part) > self._left and self._ok:
-            raise _GarbledError(f"is longer than {MOST} bytes")
-        self._parts.append(part[: self._left])
-        self._left -= len(self._parts[-1])
-        return self._ok or self._left > 0
-
-    def reply(self) -> Reply:
-        """The whole reply.
-
-        Raises:
-            _GarbledError: The compressed data stop half way.
-        """
-        if self._ok and self._decoder and self._parts and not self._decoder.eof:
-            raise _GarbledError("is compressed and stops half way")
-        return Reply(self._status, self._headers, b"".join(self._parts))
+def _decoded(body: bytes | bytearray, encoding: str, most: int) -> tuple[bytes, str | None]:
+    """What a body decodes to, never much more than is wanted, and what is wrong with it."""
+    if encoding not in _WINDOW:
+        return b"", "is in a Content-Encoding that was not asked for"
+    decoder = zlib.decompressobj(_WINDOW[encoding])
+    try:
+        decoded = decoder.decompress(body, most + 1)
+    except zlib.error:
+        return b"", "is not compressed as it says"
+    return decoded, "is compressed and stops half way" if body and not decoder.eof else None
 
 
 def _failure(error: Exception) -> Failure:
@@ -216,7 +177,7 @@ def _failure(error: Exception) -> Failure:
         return Failure("invalid", words)
     if isinstance(error, httpx.ConnectError | httpcore.ConnectError) and _is_distrust(error):
         return Failure("tls", words)
-    if isinstance(error, (*_BROKEN, _UnaskedError)):
+    if isinstance(error, _BROKEN):
         return Failure("broken", words)
     if isinstance(error, _UNSENDABLE) and not isinstance(error, UnicodeDecodeError):
         return Failure("invalid", words, _bare(error))
@@ -228,7 +189,8 @@ def _bare(error: Exception) -> Exception:
     link: BaseException | None = error
     while link is not None:
         link.__traceback__ = None
-        vars(link).pop("_request", None)
+        if isinstance(link, httpx.RequestError):
+            link.request = httpx.Request("GET", "")
         link = link.__cause__ or link.__context__
     return error
 
@@ -242,18 +204,17 @@ def _is_distrust(error: BaseException | None) -> bool:
     return False
 
 
+@dataclass
 class PoolOptions:
-    """How connection pools are made: what they trust, which proxy they go through, how many they keep.
+    """How connection pools are made.
 
-    Args:
+    Attributes:
         verify: True: SSL_CERT_FILE, SSL_CERT_DIR or certifi; a context; False: trust anybody.
         connections: How many idle ones are kept. What is open is bounded by the scorer's own limiter.
     """
 
-    def __init__(self, verify: bool | ssl.SSLContext, connections: int) -> None:  # noqa: FBT001
-        self._verify = verify
-        self._connections = connections
-        self._lock = threading.Lock()
+    verify: bool | ssl.SSLContext
+    connections: int
 
     def __call__(self, url: httpx.URL) -> dict[str, Any]:
         """Arguments of httpcore's pools for a URL.
@@ -263,81 +224,62 @@ class PoolOptions:
             ServiceUnavailableError: The environment names a proxy or certificates that are none.
         """
         return {
-            "ssl_context": self._trusted() if url.scheme == "https" else None,
+            "ssl_context": self._trusted if url.scheme == "https" else None,
             "proxy": _proxy(url),
             "max_connections": None,
-            "max_keepalive_connections": self._connections,
+            "max_keepalive_connections": self.connections,
             "keepalive_expiry": _KEEP_ALIVE,
         }
 
+    @cached_property
     def _trusted(self) -> ssl.SSLContext:
         """What is trusted, loaded once: that takes long."""
-        with self._lock:
-            if not isinstance(self._verify, ssl.SSLContext):
-                try:
-                    self._verify = httpx.create_ssl_context(verify=self._verify)
-                except OSError as error:
-                    raise ServiceUnavailableError(
-                        f"SSL_CERT_FILE or SSL_CERT_DIR names no certificates ({error}): mend it, or pass "
-                        "verify=PATH"
-                    ) from error
-            return self._verify
+        if isinstance(self.verify, ssl.SSLContext):
+            return self.verify
+        try:
+            return httpx.create_ssl_context(verify=self.verify)
+        except OSError as error:
+            raise ServiceUnavailableError(
+                f"SSL_CERT_FILE or SSL_CERT_DIR names no certificates ({error}): mend it, or pass verify=PATH"
+            ) from error
 
 
 def _proxy(url: httpx.URL) -> httpcore.Proxy | None:
     """The proxy for a URL, from the environment as `urllib` reads it."""
-    proxies, netloc = getproxies(), url.netloc.decode()
+    proxies = getproxies()
     named = proxies.get(url.scheme) or proxies.get("all")
-    if not named or proxy_bypass(url.host) or proxy_bypass(netloc):
+    if not named or proxy_bypass(url.host) or proxy_bypass(url.netloc.decode()):
         return None
     try:
         proxy = httpx.Proxy(named if "://" in named else f"http://{named}")
     except (ValueError, httpx.InvalidURL):
-        proxy = None  # no message repeats it: it may hold a password
+        proxy = None
+    del proxies, named  # they may hold a password
     if proxy is None:
         names = "HTTP_PROXY, HTTPS_PROXY and ALL_PROXY"
         raise ServiceUnavailableError(f"one of {names} is no URL that can be used: mend or unset it")
     if proxy.url.scheme.startswith("socks") and not find_spec("socksio"):
         raise MissingExtraError("a SOCKS proxy needs socksio: pip install 'httpx[socks]'")
-    return httpcore.Proxy(_core_url(proxy.url), proxy.raw_auth)
+    return httpcore.Proxy(str(proxy.url), proxy.raw_auth)
 
 
-def _core_url(url: httpx.URL) -> httpcore.URL:
-    return httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-
-
-def _core_request(request: httpx.Request) -> httpcore.Request:
-    return httpcore.Request(
-        request.method,
-        _core_url(request.url),
-        headers=request.headers.raw,
-        content=request.stream,
-        extensions=request.extensions,
-    )
-
-
-def _response(got: httpcore.Response) -> httpx.Response:
-    body = _Body(got.stream)
-    return httpx.Response(got.status, headers=got.headers, stream=body, extensions=got.extensions)
-
-
+@dataclass(frozen=True, slots=True)
 class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
     """A response's body, as httpcore has it."""
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    stream: Any
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._stream)
+        return iter(self.stream)
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        return aiter(self._stream)
+        return aiter(self.stream)
 
     def close(self) -> None:
-        self._stream.close()
+        self.stream.close()
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        await self.stream.aclose()
 
 
 class PoolTransport(httpx.BaseTransport):
@@ -354,7 +296,18 @@ class PoolTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Sends a request; raises httpcore's exceptions."""
         pool = self._pools.get(request.url.netloc) or self._open(request.url)
-        return _response(pool.handle_request(_core_request(request)))
+        got = pool.handle_request(
+            httpcore.Request(
+                request.method,
+                str(request.url),
+                headers=request.headers.raw,  # by no name of its own in this frame
+                content=request.stream,
+                extensions=request.extensions,
+            )
+        )
+        return httpx.Response(
+            got.status, headers=got.headers, stream=_Body(got.stream), extensions=got.extensions
+        )
 
     def _open(self, url: httpx.URL) -> httpcore.ConnectionPool:
         pool = httpcore.ConnectionPool(**self._options(url), network_backend=DeadlineBackend())
@@ -382,7 +335,18 @@ class AsyncPoolTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Sends a request; raises httpcore's exceptions."""
         pool = self._pools.get(request.url.netloc) or self._open(request.url)
-        return _response(await pool.handle_async_request(_core_request(request)))
+        got = await pool.handle_async_request(
+            httpcore.Request(
+                request.method,
+                str(request.url),
+                headers=request.headers.raw,  # by no name of its own in this frame
+                content=request.stream,
+                extensions=request.extensions,
+            )
+        )
+        return httpx.Response(
+            got.status, headers=got.headers, stream=_Body(got.stream), extensions=got.extensions
+        )
 
     def _open(self, url: httpx.URL) -> httpcore.AsyncConnectionPool:
         backend = AsyncDeadlineBackend(self._opened)
