@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import FIRST_EXCEPTION, CancelledError, Future, ThreadPoolExecutor, wait
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -140,18 +140,29 @@ def in_threads(score: Callable[[B], R], batches: Sequence[B], width: int, deadli
     """
     if min(width, len(batches)) == 1:
         return [score(batch) for batch in batches]
+    scored: dict[int, R] = {}
+    errors: list[Exception] = []
+    rest = iter(enumerate(batches))
+
+    def work() -> None:
+        for number, batch in rest:
+            if deadline.stopped.is_set():
+                return
+            try:
+                scored[number] = score(batch)
+            except Exception as error:  # noqa: BLE001 (it is raised below)
+                errors.append(error)
+                deadline.stop()
+
     with ThreadPoolExecutor(min(width, len(batches)), thread_name_prefix="nvrerank") as threads:
-        futures = [threads.submit(score, batch) for batch in batches]
         try:
-            failed = (one.exception() for one in wait(futures, return_when=FIRST_EXCEPTION).done)
-            error = next(filter(None, failed), None)
-        except BaseException as interrupt:  # noqa: BLE001 (such as a KeyboardInterrupt; it is raised below)
-            error = interrupt
-        if error:
+            wait([threads.submit(work) for _ in range(min(width, len(batches)))])
+        except BaseException:  # such as a KeyboardInterrupt
             deadline.stop()
-            threads.shutdown(wait=False, cancel_futures=True)
-            raise error
-        return [one.result() for one in futures]
+            raise
+    if errors:
+        raise errors[0]
+    return [scored[number] for number in range(len(batches))]
 
 
 async def in_tasks(

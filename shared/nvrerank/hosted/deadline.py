@@ -29,16 +29,15 @@ class Deadline:
     """What is left of a call's time; stopping it ends all that the call waits for.
 
     Args:
-        timeout: Seconds that the call may take, all in all.
-        began: When it began, by `time.monotonic`; None: now.
+        timeout: Seconds that the call may take from now on, all in all.
 
     Attributes:
         stopped: Set once the rest of the call is not wanted any more.
     """
 
-    def __init__(self, timeout: float, began: float | None = None) -> None:
+    def __init__(self, timeout: float) -> None:
         self.stopped = threading.Event()
-        self._ends = (time.monotonic() if began is None else began) + timeout
+        self._ends = time.monotonic() + timeout
         self._lock = threading.Lock()
         self._interrupts: dict[Hashable, Callable[[], object]] = {}
 

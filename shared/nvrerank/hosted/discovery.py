@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from http import HTTPStatus
 
 from nvrerank import models
 from nvrerank.errors import RequestRejectedError
+from nvrerank.truncation import warn_caller
 
 from .client import Client
 from .deadline import Deadline
@@ -23,18 +23,15 @@ class Discovery:
 
     Attributes:
         model: Its name; None: not known yet, or not needed.
+        needed: Whether requests name a model, and it is not known yet.
     """
 
     def __init__(self, settings: HostedSettings) -> None:
         self.model = settings.model
         self._endpoint = endpoint = settings.endpoint
+        self.needed = self.model is None and endpoint.protocol.needs_model
         self._timeout = settings.timeout
         self._request = ApiRequest(endpoint.models, endpoint.protocol.read_models)
-
-    @property
-    def needed(self) -> bool:
-        """Whether requests name a model, and it is not known yet."""
-        return self.model is None and self._endpoint.protocol.needs_model
 
     def find(self, client: Client, deadline: Deadline) -> str:
         """The model, asked for once, by one caller."""
@@ -75,7 +72,8 @@ class Discovery:
         if not served:
             raise RequestRejectedError(f"{host} lists no model: name one, model=...")
         self.model = served[0]
-        warnings.warn(f"no model was named: using {served[0]!r:.200}, which {host} lists first", stacklevel=6)
+        self.needed = False
+        warn_caller(f"no model was named: using {served[0]!r:.200}, which {host} lists first", UserWarning)
         return served[0]
 
     def _hosted(self) -> list[str]:

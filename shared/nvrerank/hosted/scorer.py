@@ -6,12 +6,9 @@ import asyncio
 import json
 import os
 import ssl
-import time
-import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import EllipsisType
@@ -22,8 +19,8 @@ from nvrerank.errors import MissingKeyError, RequestRejectedError, ScorerClosedE
 from nvrerank.per_process import PerProcess
 from nvrerank.rulers import Ruler
 from nvrerank.scorer import Scale, Scored, Scorer
-from nvrerank.texts import clean_call, clean_query
-from nvrerank.truncation import Notices
+from nvrerank.texts import clean_query
+from nvrerank.truncation import Notices, warn_caller
 from nvrerank.windows import Cutting, LongPassages, WindowPlan
 
 from .client import Client
@@ -38,15 +35,6 @@ from .settings import checked_settings
 from .token_counter import find_ruler
 
 _CALLS_REMEMBERED = 100
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """The passages of one request, and their positions in the call."""
-
-    query: str = field(repr=False)
-    positions: list[int] = field(repr=False)
-    passages: list[str] = field(repr=False)
 
 
 class HostedScorer(Scorer):
@@ -158,42 +146,6 @@ class HostedScorer(Scorer):
         """What the last calls cost, at most 100, the latest last."""
         return tuple(self._usage)
 
-    def score(self, query: str, passages: Sequence[str]) -> list[float]:
-        """Scores passages; see `Scorer.score`.
-
-        Raises:
-            TypeError: A text is not a string.
-            ValueError: The query or a passage is blank.
-            RequestRejectedError: The request is wrong and would be wrong again.
-            ServiceUnavailableError: The service did not answer usefully before the deadline.
-            BadResponseError: What came back is not one finite score for each passage.
-        """
-        return [one.logit for one in self.score_detailed(query, passages)]
-
-    async def ascore(self, query: str, passages: Sequence[str]) -> list[float]:
-        """As `score`, in tasks; a call that is cancelled frees its places at once."""
-        return [one.logit for one in await self.ascore_detailed(query, passages)]
-
-    def score_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
-        """As `score`, with where a passage's best window is if it has several, and what is known of cuts."""
-        query, texts = clean_call(query, passages)
-        if not texts or self._settings.long_passages != "windows":
-            return self._scored(self._score(query, texts))
-        began = time.monotonic()
-        windows = self._windows(query, texts)
-        with windows.naming_passages():
-            return self._pooled(windows, self._score(windows.query or query, windows.texts, began))
-
-    async def ascore_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
-        """As `score_detailed`, in tasks; windows are planned in a thread."""
-        query, texts = clean_call(query, passages)
-        if not texts or self._settings.long_passages != "windows":
-            return self._scored(await self._ascore(query, texts))
-        began = time.monotonic()
-        windows = await asyncio.to_thread(self._windows, query, texts)
-        with windows.naming_passages():
-            return self._pooled(windows, await self._ascore(windows.query or query, windows.texts, began))
-
     def ruler(self, query: str) -> Ruler:
         """What counts passages beside this query, exactly if the model's tokenizer is on this machine."""
         return find_ruler(self._discovery.model, clean_query(query))
@@ -285,88 +237,103 @@ class HostedScorer(Scorer):
             )
         return self._clients.get()
 
-    def _score(self, query: str, texts: Sequence[str], began: float | None = None) -> list[float]:
-        if not texts:
-            return []
-        client, deadline = self._client, Deadline(self._settings.timeout, began)
-        batches = self._planned(query, texts)
-        if self._discovery.needed:
-            self._discovery.find(client, deadline)
-        ask = partial(self._ask, client, deadline)
-        return self._finish(batches, in_threads(ask, batches, self._settings.max_concurrency, deadline))
+    def _score(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        deadline = Deadline(self._settings.timeout)
+        if self._settings.long_passages != "windows":
+            return self._answered(query, passages, deadline)
+        windows = self._windows(query, passages)
+        with windows.naming_passages():
+            scored = self._answered(windows.query or query, windows.texts, deadline)
+        return self._pooled(windows, scored)
 
-    async def _ascore(self, query: str, texts: Sequence[str], began: float | None = None) -> list[float]:
-        if not texts:
-            return []
-        client, deadline = self._client, Deadline(self._settings.timeout, began)
-        batches = self._planned(query, texts)
-        if self._discovery.needed:
-            await self._discovery.afind(client, deadline)
-        ask = partial(self._aask, client, deadline)
-        return self._finish(batches, await in_tasks(ask, batches, self._settings.max_concurrency))
+    async def _ascore(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        """As `_score`, in tasks, whose slots a cancelled call frees; windows are planned in a thread."""
+        deadline = Deadline(self._settings.timeout)
+        if self._settings.long_passages != "windows":
+            return await self._aanswered(query, passages, deadline)
+        windows = await asyncio.to_thread(self._windows, query, passages)
+        with windows.naming_passages():
+            scored = await self._aanswered(windows.query or query, windows.texts, deadline)
+        return self._pooled(windows, scored)
 
-    def _ask(self, client: Client, deadline: Deadline, batch: _Batch) -> Scores:
-        """A batch's scores; a server that refuses what is optional is asked without it, from then on."""
-        optional = self._optional
-        try:
-            return client.ask(self._request(batch, optional), deadline)
-        except RequestRejectedError as error:
-            if not refuses(error, optional):
-                raise
-            self._optional = frozenset()
-        return client.ask(self._request(batch, self._optional), deadline)
-
-    async def _aask(self, client: Client, deadline: Deadline, batch: _Batch) -> Scores:
-        """As `_ask`, in a task."""
-        optional = self._optional
-        try:
-            return await client.aask(self._request(batch, optional), deadline)
-        except RequestRejectedError as error:
-            if not refuses(error, optional):
-                raise
-            self._optional = frozenset()
-        return await client.aask(self._request(batch, self._optional), deadline)
-
-    def _windows(self, query: str, texts: Sequence[str]) -> WindowPlan:
-        return Cutting().plan(self.ruler(query), texts)
-
-    def _pooled(self, windows: WindowPlan, logits: Sequence[float]) -> list[Scored]:
-        if windows.query is not None:
-            self._notices.query()
-        return windows.pooled(self._scored(logits))
-
-    def _scored(self, logits: Sequence[float]) -> list[Scored]:
-        refused = self._settings.truncate == "NONE"
-        return [Scored(logit, truncated=False if refused else None) for logit in logits]
-
-    def _planned(self, query: str, texts: Sequence[str]) -> list[_Batch]:
-        settings = self._settings
+    def _answered(self, query: str, texts: Sequence[str], deadline: Deadline) -> list[Scored]:
+        """Texts that need not be cut, scored."""
+        client, settings = self._client, self._settings
         strict, more = settings.endpoint.nvidia, settings.extra_bytes
         plan = plan_requests(query, texts, settings.batch, strict=strict, more=more)
-        return [_Batch(query, positions, [texts[one] for one in positions]) for positions in plan]
+        if self._discovery.needed:
+            self._discovery.find(client, deadline)
+        ask = partial(self._ask, client, deadline, query, texts)
+        return self._finish(plan, in_threads(ask, plan, settings.max_concurrency, deadline))
 
-    def _request(self, batch: _Batch, optional: frozenset[str]) -> ApiRequest[Scores]:
+    async def _aanswered(self, query: str, texts: Sequence[str], deadline: Deadline) -> list[Scored]:
+        """As `_answered`, in tasks."""
+        client, settings = self._client, self._settings
+        strict, more = settings.endpoint.nvidia, settings.extra_bytes
+        plan = plan_requests(query, texts, settings.batch, strict=strict, more=more)
+        if self._discovery.needed:
+            await self._discovery.afind(client, deadline)
+        ask = partial(self._aask, client, deadline, query, texts)
+        return self._finish(plan, await in_tasks(ask, plan, settings.max_concurrency))
+
+    def _ask(
+        self, client: Client, deadline: Deadline, query: str, texts: Sequence[str], positions: list[int]
+    ) -> Scores:
+        """A batch's scores; a server that refuses what is optional is asked without it, from then on."""
+        passages, optional = [texts[position] for position in positions], self._optional
+        try:
+            return client.ask(self._request(query, passages, positions, optional), deadline)
+        except RequestRejectedError as error:
+            if not refuses(error, optional):
+                raise
+            self._optional = frozenset()
+        return client.ask(self._request(query, passages, positions, self._optional), deadline)
+
+    async def _aask(
+        self, client: Client, deadline: Deadline, query: str, texts: Sequence[str], positions: list[int]
+    ) -> Scores:
+        """As `_ask`, in a task."""
+        passages, optional = [texts[position] for position in positions], self._optional
+        try:
+            return await client.aask(self._request(query, passages, positions, optional), deadline)
+        except RequestRejectedError as error:
+            if not refuses(error, optional):
+                raise
+            self._optional = frozenset()
+        return await client.aask(self._request(query, passages, positions, self._optional), deadline)
+
+    def _request(
+        self, query: str, passages: list[str], positions: list[int], optional: frozenset[str]
+    ) -> ApiRequest[Scores]:
         settings, protocol, model = self._settings, self._settings.endpoint.protocol, self._discovery.model
-        body = protocol.body(model, batch.query, batch.passages, settings.truncate, settings.raw)
+        body = protocol.body(model, query, passages, settings.truncate, settings.raw)
         refused = protocol.optional - optional
         body = {name: value for name, value in body.items() if name not in refused} | settings.extra_body
         return ApiRequest(
             settings.endpoint.url,
-            partial(protocol.read, len(batch.passages)),
+            partial(protocol.read, len(passages)),
             json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
             model,
-            (batch.query, *batch.passages),
-            batch.positions,
+            (query, *passages),
+            positions,
         )
 
-    def _finish(self, batches: Sequence[_Batch], answers: Sequence[Scores]) -> list[float]:
+    def _windows(self, query: str, texts: Sequence[str]) -> WindowPlan:
+        return Cutting().plan(self.ruler(query), texts)
+
+    def _pooled(self, windows: WindowPlan, scored: Sequence[Scored]) -> list[Scored]:
+        if windows.query is not None:
+            self._notices.query()
+        return windows.pooled(scored)
+
+    def _finish(self, plan: list[list[int]], answers: Sequence[Scores]) -> list[Scored]:
         """The scores in input order; notes what they cost and what scale they are of."""
-        total = sum(len(batch.positions) for batch in batches)
-        logits = put_back([batch.positions for batch in batches], [one.logits for one in answers], total)
+        logits = put_back(plan, [one.logits for one in answers], sum(map(len, plan)))
         self._usage.append(total_usage([one.usage for one in answers]))  # no lock: a fork might find it taken
         if self._settings.scale is None:
             self._learn_scale(logits)
-        return logits
+        truncated = False if self._settings.truncate == "NONE" else None
+        return [Scored(logit, truncated) for logit in logits]
 
     def _learn_scale(self, scores: Sequence[float]) -> None:
         """A number outside 0..1 is proof, the first call's lying within it a hint."""
@@ -375,10 +342,10 @@ class HostedScorer(Scorer):
             return
         mistaken, self._scale = self._scale == "probability", "logit"
         if mistaken:
-            warnings.warn(
+            warn_caller(
                 f"{self.name} gives logits, but its scores before were all within 0..1 and were taken for "
                 "probabilities: say scale='logit'",
-                stacklevel=6,
+                UserWarning,
             )
 
 
