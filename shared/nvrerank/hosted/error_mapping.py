@@ -23,6 +23,7 @@ from nvrerank.errors import (
     ServiceUnavailableError,
 )
 
+from .protocols import REPORT
 from .redaction import clean, printable, reason_of
 from .retry import ApiRequest, Attempt, Failure, Outcome, Reply, retry_after
 from .settings import HostedSettings
@@ -58,11 +59,6 @@ class ErrorContext:
     held_back: bool = False
     now: float = 0.0
 
-    @property
-    def host(self) -> str:
-        """Host and port."""
-        return self.settings.endpoint.host
-
     def clean(self, words: str) -> str:
         """Somebody else's words, safe to show."""
         return clean(words, secrets=self.settings.credentials.secrets(), texts=self.request.texts)
@@ -95,6 +91,7 @@ def error_for(outcome: Outcome, about: ErrorContext) -> NVRerankError:
         error = BadResponseError(outcome.words, reason=about.reason_of(about.unreadable))
         return _with_facts(error, about.unreadable, about)
     failure = _of_failure(outcome, about)
+    failure.tries = about.attempt.tries
     failure.__cause__ = about.shown(outcome.cause)
     return failure
 
@@ -114,100 +111,56 @@ def _with_facts(error: NVRerankError, reply: Reply, about: ErrorContext) -> NVRe
 
 
 def _of_failure(failure: Failure, about: ErrorContext) -> NVRerankError:
-    words = about.clean(failure.words)
-    host, tries = about.host, about.attempt.tries
-    if failure.kind == "late":
-        return _late(about)
-    if failure.kind == "tls":
-        return ServiceUnavailableError(
-            f"no trusted connection to {host} ({words}): name the certificate authority with verify=PATH or "
-            "SSL_CERT_FILE",
-            reason=words,
-            tries=tries,
-        )
-    if failure.kind == "garbled":
-        return BadResponseError(
-            f"the reply of {host} {words}: report it to whoever runs the server", tries=tries
-        )
-    if failure.kind == "invalid":
-        return RequestRejectedError(f"the request can't be sent: {words}", tries=tries)
+    words, host = about.clean(failure.words), about.settings.endpoint.host
+    match failure.kind:
+        case "late":
+            return _late(about)
+        case "tls":
+            return ServiceUnavailableError(
+                f"no trusted connection to {host} ({words}): name the certificate authority with verify=PATH "
+                "or SSL_CERT_FILE",
+                reason=words,
+            )
+        case "garbled":
+            return BadResponseError(f"the reply of {host} {words}: {REPORT}")
+        case "invalid":
+            return RequestRejectedError(f"the request can't be sent: {words}")
     return ServiceUnavailableError(
-        f"{host} can't be reached or broke off ({words}){_after(about)}", reason=words, tries=tries
+        f"{host} can't be reached or broke off ({words}){_after(about)}", reason=words
     )
 
 
 def _late(about: ErrorContext) -> NVRerankError:
+    host, seconds = about.settings.endpoint.host, about.settings.timeout
     return DeadlineExceededError(
-        f"no answer from {about.host} within timeout={about.settings.timeout:g} s: raise timeout=, or send "
-        "less",
-        tries=about.attempt.tries,
+        f"no answer from {host} within timeout={seconds:g} s: raise timeout=, or send less"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """A reply that is no answer, and its beginning of a message."""
-
-    reply: Reply
-    about: ErrorContext
-    reason: str | None
-    because: str
 
 
 def _of_reply(reply: Reply, about: ErrorContext) -> NVRerankError:
-    reason = about.reason_of(reply)
-    because = f"{about.host} answered {reply.status}" + (f": {reason}" if reason else "")
-    refusal = _Refusal(reply, about, reason, because)
-    kind = _BY_STATUS.get(reply.status) or _BY_HUNDRED.get(reply.status // 100, _unexpected)
-    return kind(refusal)
+    status, reason = reply.status, about.reason_of(reply)
+    said = f"{about.settings.endpoint.host} answered {status}" + (f": {reason}" if reason else "")
+    if status == HTTPStatus.ACCEPTED and about.attempt.polls:
+        return _late(about)
+    if status // 100 == 3:  # noqa: PLR2004
+        return _redirected(reply, about)
+    if retired := _retired(status, about, said, reason):
+        return retired
+    kind, advice = _BY_STATUS.get(status) or _BY_HUNDRED.get(status // 100, _UNEXPECTED)
+    if kind is not RequestRejectedError or status == HTTPStatus.NOT_FOUND:
+        return kind(said + advice(about), reason=reason)
+    too_long, positions = _TOO_LONG.search(reason or ""), about.request.positions
+    alone = too_long and len(positions) == 1
+    place = 0 if alone else _place(reply.body, reason or "", len(positions))
+    index = None if place is None else positions[place]
+    return RequestRejectedError(said + (_SHORTEN if too_long else advice(about)), index=index, reason=reason)
 
 
-def _accepted(refusal: _Refusal) -> NVRerankError:
-    """A 202: still polled when the deadline came, or nothing to poll."""
-    return _late(refusal.about) if refusal.about.attempt.polls else _unexpected(refusal)
-
-
-def _unexpected(refusal: _Refusal) -> NVRerankError:
-    return BadResponseError(
-        f"{refusal.because}, not 200 with scores: report it to whoever runs the server", reason=refusal.reason
-    )
-
-
-def _unavailable(refusal: _Refusal) -> NVRerankError:
-    return ServiceUnavailableError(refusal.because + _after(refusal.about), reason=refusal.reason)
-
-
-def _limited(refusal: _Refusal) -> NVRerankError:
-    return RateLimitError(refusal.because + _after(refusal.about), reason=refusal.reason)
-
-
-def _too_big(refusal: _Refusal) -> NVRerankError:
-    if _TOO_LONG.search(refusal.reason or ""):
-        return _rejected(refusal)
+def _redirected(reply: Reply, about: ErrorContext) -> NVRerankError:
+    target = about.clean(_without_query(reply.headers.get("location", "")))
     return RequestRejectedError(
-        f"{refusal.because}. The request is too big: lower max_batch_size", reason=refusal.reason
-    )
-
-
-def _unauthorized(refusal: _Refusal) -> NVRerankError:
-    about = refusal.about
-    if refusal.reply.status == HTTPStatus.PAYMENT_REQUIRED:
-        advice = "The key's credits are used up"
-    elif about.settings.credentials.keyed:
-        advice = "Check the key"
-    elif about.settings.credentials.key:
-        advice = "NVIDIA_API_KEY is sent to NVIDIA's own hosts only: pass api_key= for this one"
-    else:
-        advice = "It wants a key: pass api_key="
-    return AuthenticationError(f"{refusal.because}. {advice}", reason=refusal.reason)
-
-
-def _redirected(refusal: _Refusal) -> NVRerankError:
-    about = refusal.about
-    target = about.clean(_without_query(refusal.reply.headers.get("location", "")))
-    return RequestRejectedError(
-        f"{about.host} redirects to {target[:200] or 'nowhere'}; redirects are not followed: if "
-        "that is the right server, give it as base_url"
+        f"{about.settings.endpoint.host} redirects to {target[:200] or 'nowhere'}; redirects are not "
+        "followed: if that is the right server, give it as base_url"
     )
 
 
@@ -220,51 +173,58 @@ def _without_query(location: str) -> str:
     return f"{parts.scheme}://{parts.hostname}{port}{parts.path}" if parts.hostname else parts.path
 
 
-def _not_served(refusal: _Refusal) -> NVRerankError:
-    about = refusal.about
-    name = about.request.model or "the model"
-    known = models.find(name)
+def _retired(status: int, about: ErrorContext, said: str, reason: str | None) -> NVRerankError | None:
+    """The error for a model that is no longer served; None: it is not that."""
+    name = about.request.model
+    known = models.find(name) if name else None
     successor = known.successor if known else None
-    if refusal.reply.status == HTTPStatus.GONE or (successor and about.settings.endpoint.nvidia):
-        advice = f"use {successor}" if successor else "choose another (`nvrerank models` lists them)"
-        retired = ModelRetiredError(
-            f"{about.request.model or 'the model'} is no longer served: {advice}. {refusal.because}",
-            reason=refusal.reason,
-        )
-        retired.successor = successor
-        return retired
-    place = (
-        "is hosted there"
-        if about.settings.endpoint.nvidia
-        else "is served there, and base_url; models() asks"
-    )
-    return RequestRejectedError(f"{refusal.because}. Check that {name} {place}", reason=refusal.reason)
+    missed = status == HTTPStatus.NOT_FOUND and successor and about.settings.endpoint.nvidia
+    if status != HTTPStatus.GONE and not missed:
+        return None
+    advice = f"use {successor}" if successor else "choose another (`nvrerank models` lists them)"
+    retired = ModelRetiredError(f"{name or 'the model'} is no longer served: {advice}. {said}", reason=reason)
+    retired.successor = successor
+    return retired
+
+
+def _check_model(about: ErrorContext) -> str:
+    place = "is served there, and base_url; models() asks"
+    place = "is hosted there" if about.settings.endpoint.nvidia else place
+    return f". Check that {about.request.model or 'the model'} {place}"
+
+
+def _check_key(about: ErrorContext) -> str:
+    if about.settings.credentials.keyed:
+        return ". Check the key"
+    if about.settings.credentials.key:
+        return ". NVIDIA_API_KEY is sent to NVIDIA's own hosts only: pass api_key= for this one"
+    return ". It wants a key: pass api_key="
+
+
+def _after(about: ErrorContext) -> str:
+    held_back = "; not tried again, as too many calls are failing" if about.held_back else ""
+    return f" after {about.attempt.tries} tr{'y' if about.attempt.tries == 1 else 'ies'}{held_back}"
 
 
 _SHORTEN = ". Shorten the passage, let truncate='END' cut it, or read it in parts by Windowed"
-
-
-def _rejected(refusal: _Refusal) -> NVRerankError:
-    reason, positions = refusal.reason or "", refusal.about.request.positions
-    too_long = bool(_TOO_LONG.search(reason))
-    advice = _SHORTEN if too_long else ""
-    place = 0 if too_long and len(positions) == 1 else _place(refusal.reply.body, reason, len(positions))
-    index = None if place is None else positions[place]
-    return RequestRejectedError(refusal.because + advice, index=index, reason=refusal.reason)
-
-
-_BY_STATUS: dict[int, Callable[[_Refusal], NVRerankError]] = {
-    HTTPStatus.ACCEPTED: _accepted,
-    HTTPStatus.UNAUTHORIZED: _unauthorized,
-    HTTPStatus.PAYMENT_REQUIRED: _unauthorized,
-    HTTPStatus.FORBIDDEN: _unauthorized,
-    HTTPStatus.NOT_FOUND: _not_served,
-    HTTPStatus.GONE: _not_served,
-    HTTPStatus.REQUEST_TIMEOUT: _unavailable,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: _too_big,
-    HTTPStatus.TOO_MANY_REQUESTS: _limited,
+_Remedy = tuple[type[NVRerankError], Callable[[ErrorContext], str]]
+_BY_STATUS: dict[int, _Remedy] = {
+    HTTPStatus.UNAUTHORIZED: (AuthenticationError, _check_key),
+    HTTPStatus.PAYMENT_REQUIRED: (AuthenticationError, lambda _: ". The key's credits are used up"),
+    HTTPStatus.FORBIDDEN: (AuthenticationError, _check_key),
+    HTTPStatus.NOT_FOUND: (RequestRejectedError, _check_model),
+    HTTPStatus.REQUEST_TIMEOUT: (ServiceUnavailableError, _after),
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: (
+        RequestRejectedError,
+        lambda _: ". The request is too big: lower max_batch_size",
+    ),
+    HTTPStatus.TOO_MANY_REQUESTS: (RateLimitError, _after),
 }
-_BY_HUNDRED = {3: _redirected, 4: _rejected, 5: _unavailable}
+_BY_HUNDRED: dict[int, _Remedy] = {
+    4: (RequestRejectedError, lambda _: ""),
+    5: (ServiceUnavailableError, _after),
+}
+_UNEXPECTED: _Remedy = (BadResponseError, lambda _: f", not 200 with scores: {REPORT}")
 
 
 def _place(body: bytes, reason: str, count: int) -> int | None:
@@ -283,8 +243,3 @@ def _located(body: bytes) -> list[int]:
     except (ValueError, RecursionError, TypeError, KeyError):
         return []
     return [place for name, place in pairs if name in _LISTS and type(place) is int]
-
-
-def _after(about: ErrorContext) -> str:
-    held_back = "; not tried again, as too many calls are failing" if about.held_back else ""
-    return f" after {about.attempt.tries} tr{'y' if about.attempt.tries == 1 else 'ies'}{held_back}"

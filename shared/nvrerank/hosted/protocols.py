@@ -76,29 +76,29 @@ class ApiProtocol:
         name: What `protocol=` calls it.
         verb: Last part of the endpoint's path.
         root: The endpoint's path under a base_url that does not end in a version.
-        models: Path that lists the models; from the API's version, or from the server's root ("/...").
-        health: Likewise, the path that tells whether the server is ready.
-        batch: Passages a request when the caller does not say.
-        needs_model: Whether a request names its model.
-        scale: What its scores are if raw ones are asked for; None: that depends on the server.
-        optional: Members of the body that a server may refuse, and that are then left out.
-        body: (model, query, passages, truncate, whether raw scores are asked for) -> the request's body.
+        body: (query, passages, truncate, whether raw scores are asked for) -> the body, but for the model.
         read: (passages sent, reply's body) -> scores; raises BadResponseError.
         read_models: Models reply's body -> ids, the base model first; raises BadResponseError.
+        models: Path that lists the models; from the API's version, or from the server's root ("/...").
+        health: Likewise, the path that tells whether the server is ready.
+        scale: What its scores are if raw ones are asked for; None: that depends on the server.
+        batch: Passages a request when the caller does not say.
+        needs_model: Whether a request names its model.
+        optional: Members of the body that a server may refuse, and that are then left out.
     """
 
     name: str
     verb: str
     root: str
-    models: str
-    health: str
-    batch: int
-    needs_model: bool
-    scale: Scale | None
-    optional: frozenset[str]
-    body: Callable[[str | None, str, list[str], Truncate | None, bool], dict[str, Any]]
+    body: Callable[[str, list[str], Truncate | None, bool], dict[str, Any]]
     read: Callable[[int, bytes], Scores]
     read_models: Callable[[bytes], list[str]]
+    models: str = "/v1/models"
+    health: str = "/health"
+    scale: Scale | None = "logit"
+    batch: int = 512
+    needs_model: bool = True
+    optional: frozenset[str] = frozenset()
 
 
 def plan_requests(
@@ -133,16 +133,9 @@ def _size(text: str) -> int:
     return len(json.dumps(text, ensure_ascii=False).encode())
 
 
-def _nim_body(
-    model: str | None,
-    query: str,
-    passages: list[str],
-    truncate: Truncate | None,
-    raw: bool,  # noqa: ARG001, FBT001 (a NIM gives logits alone)
-) -> dict[str, Any]:
-    """`top_n` is not sent: the server refuses it."""
-    texts = [{"text": text} for text in passages]
-    request: dict[str, Any] = {"model": model, "query": {"text": query}, "passages": texts}
+def _nim_body(query: str, passages: list[str], truncate: Truncate | None, raw: bool) -> dict[str, Any]:
+    """A NIM gives logits alone; `top_n` is not sent: it is refused."""
+    request: dict[str, Any] = {"query": {"text": query}, "passages": [{"text": text} for text in passages]}
     return request if truncate is None else request | {"truncate": truncate}
 
 
@@ -159,14 +152,8 @@ _COHERE_TRUNCATE = {"truncate_prompt_tokens": -1}
 """What asks vLLM to cut at what the model reads; Cohere and Jina cut by themselves."""
 
 
-def _cohere_body(
-    model: str | None,
-    query: str,
-    passages: list[str],
-    truncate: Truncate | None,
-    raw: bool,  # noqa: FBT001 (a protocol's five arguments come in order)
-) -> dict[str, Any]:
-    request: dict[str, Any] = {"model": model, "query": query, "documents": passages}
+def _cohere_body(query: str, passages: list[str], truncate: Truncate | None, raw: bool) -> dict[str, Any]:
+    request: dict[str, Any] = {"query": query, "documents": passages}
     return request | (_COHERE_RAW if raw else {}) | (_COHERE_TRUNCATE if truncate == "END" else {})
 
 
@@ -181,13 +168,7 @@ def _read_cohere(count: int, reply: bytes) -> Scores:
     return Scores(_in_input_order(items, count, score), _usage(answer, count))
 
 
-def _tei_body(
-    model: str | None,  # noqa: ARG001 (a server has one model)
-    query: str,
-    passages: list[str],
-    truncate: Truncate | None,
-    raw: bool,  # noqa: FBT001 (a protocol's five arguments come in order)
-) -> dict[str, Any]:
+def _tei_body(query: str, passages: list[str], truncate: Truncate | None, raw: bool) -> dict[str, Any]:
     request: dict[str, Any] = {"query": query, "texts": passages, "raw_scores": raw}
     if truncate is not None:
         request |= {"truncate": truncate == "END", "truncation_direction": "Right"}
@@ -223,10 +204,6 @@ _NIM = ApiProtocol(
     root="/v1/ranking",
     models="models",
     health="health/ready",
-    batch=512,
-    needs_model=True,
-    scale="logit",
-    optional=frozenset(),
     body=_nim_body,
     read=_read_nim,
     read_models=_read_models,
@@ -237,15 +214,11 @@ _COHERE = ApiProtocol(
     name="cohere",
     verb="rerank",
     root="/v1/rerank",
-    models="/v1/models",
-    health="/health",
-    batch=512,
-    needs_model=True,
-    scale=None,
-    optional=frozenset({*_COHERE_RAW, *_COHERE_TRUNCATE}),
     body=_cohere_body,
     read=_read_cohere,
     read_models=_read_models,
+    scale=None,
+    optional=frozenset({*_COHERE_RAW, *_COHERE_TRUNCATE}),
 )
 """Cohere's, v1 and v2, which vLLM, Jina and infinity speak, too: POST {base}/rerank."""
 
@@ -254,16 +227,13 @@ _TEI = ApiProtocol(
     verb="rerank",
     root="/rerank",
     models="/info",
-    health="/health",
-    batch=32,
-    needs_model=False,
-    scale="logit",
-    optional=frozenset(),
     body=_tei_body,
     read=_read_tei,
     read_models=_read_tei_model,
+    batch=32,
+    needs_model=False,
 )
-"""Text Embeddings Inference's: POST {base}/rerank."""
+"""Text Embeddings Inference's, which has one model: POST {base}/rerank."""
 
 PROTOCOLS = {one.name: one for one in (_NIM, _COHERE, _TEI)}
 
@@ -357,6 +327,8 @@ def _in_input_order(items: object, count: int, key: str) -> list[float]:
 
 def _usage(reply: object, passages: int) -> Usage:
     """What the server counted, where it tells it as numbers: in `usage`, or in Cohere's `meta`."""
+    if not isinstance(reply, dict) or reply.keys().isdisjoint({"usage", "meta"}):
+        return Usage(passages, 1)
     prompt, total = _count(reply, "usage", "prompt_tokens"), _count(reply, "usage", "total_tokens")
     sent = _count(reply, "meta", "tokens", "input_tokens")
     if sent is not None:

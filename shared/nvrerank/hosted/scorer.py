@@ -306,7 +306,8 @@ class HostedScorer(Scorer):
         self, query: str, passages: list[str], positions: list[int], optional: frozenset[str]
     ) -> ApiRequest[Scores]:
         settings, protocol, model = self._settings, self._settings.endpoint.protocol, self._discovery.model
-        body = protocol.body(model, query, passages, settings.truncate, settings.raw)
+        body: dict[str, Any] = {"model": model} if protocol.needs_model else {}
+        body |= protocol.body(query, passages, settings.truncate, settings.raw)
         refused = protocol.optional - optional
         body = {name: value for name, value in body.items() if name not in refused} | settings.extra_body
         return ApiRequest(
