@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import socket
 import threading
 import time
 import weakref
@@ -22,7 +21,7 @@ from typing import Any, TypeVar
 from nvrerank.errors import BadResponseError, NVRerankError, ScorerClosedError
 
 from .concurrency import Limiter, RetryBudget
-from .deadline import AsyncDeadlineStream, Deadline
+from .deadline import Deadline
 from .error_mapping import ErrorContext, error_for
 from .protocols import CutReplyError
 from .retry import ApiRequest, Attempt, Failure, Outcome, Reply, RetryPolicy
@@ -175,8 +174,7 @@ class Client:
         loop = asyncio.get_running_loop()
         entry = self._loops.get(loop)
         if entry is None:
-            entry = _LoopTransport()
-            entry.transport = self._settings.transport or AsyncPoolTransport(self._options, entry.streams.add)
+            entry = _LoopTransport(self._settings.transport or AsyncPoolTransport(self._options))
             entry.life = self._lifetime(loop, entry)
             self._loops[loop] = entry
             await anext(entry.life)
@@ -213,9 +211,8 @@ class Client:
             self._hang_up(entry)
 
     def _hang_up(self, entry: _LoopTransport) -> None:
-        for stream in list(entry.streams):
-            with contextlib.suppress(OSError):
-                stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        if isinstance(entry.transport, AsyncPoolTransport):
+            entry.transport.hang_up()
         for _ in entry.under_way:
             self._limiter.release()
 
@@ -226,13 +223,11 @@ class _LoopTransport:
 
     Attributes:
         transport: The transport.
-        streams: Its open connections.
         under_way: Requests that are not finished, with the deadlines of their calls.
         life: A generator that ends with the loop and closes the transport.
     """
 
-    transport: Any = None
-    streams: weakref.WeakSet[AsyncDeadlineStream] = field(default_factory=weakref.WeakSet)
+    transport: Any
     under_way: dict[asyncio.Task[Outcome], Deadline] = field(default_factory=dict)
     life: AsyncGenerator[None, None] = field(init=False)
     closing: asyncio.Task[None] | None = None

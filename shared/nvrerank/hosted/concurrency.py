@@ -46,9 +46,11 @@ class Limiter:
 
     def acquire(self, deadline: Deadline) -> bool:
         """Waits for a slot; False: there was none until the deadline, or it was stopped."""
-        waiter = self._enter(None)
-        if waiter is None:
-            return True
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return True
+            self._queue.append(waiter := _Waiter(None))
         thread = threading.get_ident()
         try:
             waiter.granted.result(deadline.hold(thread, waiter.leave))
@@ -65,9 +67,11 @@ class Limiter:
 
     async def aacquire(self, deadline: Deadline) -> bool:
         """As `acquire`, for a task; one that is cancelled leaves the queue."""
-        waiter = self._enter(asyncio.get_running_loop())
-        if waiter is None:
-            return True
+        with self._lock:
+            if self._free:
+                self._free -= 1
+                return True
+            self._queue.append(waiter := _Waiter(asyncio.get_running_loop()))
         try:
             await asyncio.wait({asyncio.wrap_future(waiter.granted)}, timeout=deadline.remaining())
         except BaseException:
@@ -86,16 +90,6 @@ class Limiter:
                 self._free += 1
                 return
         waiter.granted.set_result(None)
-
-    def _enter(self, loop: asyncio.AbstractEventLoop | None) -> _Waiter | None:
-        """A slot at once (None), or a place in the queue."""
-        with self._lock:
-            if self._free:
-                self._free -= 1
-                return None
-            waiter = _Waiter(loop)
-            self._queue.append(waiter)
-            return waiter
 
     def _abandon(self, waiter: _Waiter) -> None:
         if not waiter.leave():

@@ -13,8 +13,9 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeVar
 
 import httpcore
@@ -78,19 +79,26 @@ current: ContextVar[Deadline | None] = ContextVar("nvrerank_deadline", default=N
 """The deadline of the request that this thread or task is at: connections are shared."""
 
 
-class DeadlineStream(httpcore.NetworkStream):
-    """A connection whose reads and writes the current deadline limits.
+class _Stream:
+    """A connection around httpcore's.
 
     Attributes:
         heard: Whether anything was read since the last write.
     """
 
-    def __init__(self, stream: httpcore.NetworkStream) -> None:
+    def __init__(self, stream: Any) -> None:
         self._stream = stream
         self.heard = True
 
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class DeadlineStream(_Stream, httpcore.NetworkStream):
+    """A connection whose reads and writes the current deadline limits."""
+
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        data = self._stream.read(max_bytes, self._left(timeout, httpcore.ReadTimeout))
+        data: bytes = self._stream.read(max_bytes, self._left(timeout, httpcore.ReadTimeout))
         self.heard = True
         return data
 
@@ -108,9 +116,6 @@ class DeadlineStream(httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         left = self._left(timeout, httpcore.ConnectTimeout)
         return DeadlineStream(self._stream.start_tls(ssl_context, server_hostname, left))
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
 
     def _left(self, timeout: float | None, late: type[httpcore.TimeoutException]) -> float | None:
         deadline = current.get()
@@ -131,34 +136,21 @@ class DeadlineBackend(httpcore.SyncBackend):
     """Opens connections that the current deadline limits."""
 
     def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
+        self, host: str, port: int, timeout: float | None = None, *more: Any, **options: Any
     ) -> httpcore.NetworkStream:
         deadline = current.get()
         if deadline is not None:
             timeout = deadline.remaining()
             if timeout <= 0:
                 raise httpcore.ConnectTimeout("the call's deadline has passed")
-        return DeadlineStream(super().connect_tcp(host, port, timeout, local_address, socket_options))
+        return DeadlineStream(super().connect_tcp(host, port, timeout, *more, **options))
 
 
-class AsyncDeadlineStream(httpcore.AsyncNetworkStream):
-    """A connection whose reads and writes end when the current deadline is stopped.
-
-    Attributes:
-        heard: Whether anything was read since the last write.
-    """
-
-    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
-        self._stream = stream
-        self.heard = True
+class AsyncDeadlineStream(_Stream, httpcore.AsyncNetworkStream):
+    """A connection whose reads and writes end when the current deadline is stopped."""
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        data = await _stoppable(lambda: self._stream.read(max(max_bytes, _READ), timeout))
+        data: bytes = await _stoppable(lambda: self._stream.read(max(max_bytes, _READ), timeout))
         self.heard = True
         return data
 
@@ -175,9 +167,6 @@ class AsyncDeadlineStream(httpcore.AsyncNetworkStream):
         stream = await _stoppable(lambda: self._stream.start_tls(ssl_context, server_hostname, timeout))
         return AsyncDeadlineStream(stream)
 
-    def get_extra_info(self, info: str) -> Any:
-        return self._stream.get_extra_info(info)
-
 
 class AsyncDeadlineBackend(httpcore.AnyIOBackend):
     """Opens connections that end when the current deadline is stopped.
@@ -190,17 +179,10 @@ class AsyncDeadlineBackend(httpcore.AnyIOBackend):
         self._opened = opened
 
     async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
+        self, host: str, port: int, timeout: float | None = None, *more: Any, **options: Any
     ) -> httpcore.AsyncNetworkStream:
-        connect = super().connect_tcp
-        stream = AsyncDeadlineStream(
-            await _stoppable(lambda: connect(host, port, timeout, local_address, socket_options))
-        )
+        connect = partial(super().connect_tcp, host, port, timeout, *more, **options)
+        stream = AsyncDeadlineStream(await _stoppable(connect))
         self._opened(stream)
         return stream
 

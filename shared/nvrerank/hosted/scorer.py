@@ -120,7 +120,7 @@ class HostedScorer(Scorer):
             "transport": transport,
             "send_key_over_http": send_key_over_http,
         }
-        self._settings = settings = checked_settings(key=key, headers=extra, **self._arguments)
+        self._settings = settings = checked_settings(self._arguments, key, extra)
         self._arguments["extra_body"] = settings.extra_body
         self._scale = settings.scale
         self._optional = settings.endpoint.protocol.optional
@@ -175,7 +175,7 @@ class HostedScorer(Scorer):
         """A scorer with the same settings and this key, a str or a SecretStr."""
         key = Key(api_key, explicit=True)
         del api_key
-        headers = self._settings.credentials.headers.items()
+        headers = self._settings.credentials.headers.values
         return type(self)(**self._arguments, api_key=key, headers=headers)
 
     def close(self) -> None:
@@ -211,7 +211,7 @@ class HostedScorer(Scorer):
     def __reduce__(self) -> tuple[Callable[..., HostedScorer], tuple[object, ...]]:
         held = self._settings.credentials
         headers = held.headers.without_secrets()
-        passed = held.key.lost or held.key.explicit or len(headers) < len(held.headers.items())
+        passed = held.key.lost or held.key.explicit or len(headers) < len(held.headers.values)
         key_from = "argument" if passed else "environment" if held.keyed else "nowhere"
         return _restored, (type(self), self._arguments, headers, key_from)
 

@@ -73,54 +73,42 @@ class HostedSettings:
     transport: object | None
 
 
-def checked_settings(
-    model: str | None,
-    *,
-    base_url: str | None,
-    key: Key,
-    headers: ExtraHeaders,
-    protocol: str | None,
-    timeout: float,
-    max_retries: int,
-    max_concurrency: int,
-    max_batch_size: int | None,
-    long_passages: LongPassages | None,
-    truncate: Truncate | EllipsisType | None,
-    scale: Scale | None,
-    extra_body: Mapping[str, object] | None,
-    verify: bool | str | Path | ssl.SSLContext,
-    transport: object | None,
-    send_key_over_http: bool,
-) -> HostedSettings:
+def checked_settings(given: Mapping[str, Any], key: Key, headers: ExtraHeaders) -> HostedSettings:
     """Checks everything that can be checked without a connection.
+
+    Args:
+        given: The other arguments of `HostedScorer`, of any type.
+        key: The key.
+        headers: The caller's own headers.
 
     Raises:
         TypeError: An argument is of the wrong type.
         ValueError: An argument is out of range, malformed, or at odds with another.
         MissingKeyError: NVIDIA's host wants a key and there is none.
     """
-    model = _checked_model(model)
-    endpoint = find_endpoint(model, base_url, protocol)
+    base_url, truncate, scale = given["base_url"], given["truncate"], given["scale"]
+    model = _checked_model(given["model"])
+    endpoint = find_endpoint(model, base_url, given["protocol"])
     named = _named(model, endpoint, base_url)
-    keyed = _keyed(endpoint, key, headers.checked(), send_key_over_http=send_key_over_http)
-    long = _checked_long(long_passages, truncate, named, endpoint)
-    extra = _checked_extra(extra_body, endpoint)
+    keyed = _keyed(endpoint, key, headers.checked(), send_key_over_http=given["send_key_over_http"])
+    long = _checked_long(given["long_passages"], truncate, named, endpoint)
+    extra = _checked_extra(given["extra_body"], endpoint)
     return HostedSettings(
         endpoint=endpoint,
         model=named,
         credentials=Credentials(key, headers, keyed),
-        timeout=_seconds(timeout),
-        max_retries=_integer("max_retries", max_retries, least=0),
-        max_concurrency=_integer("max_concurrency", max_concurrency, least=1),
-        batch=_batch(max_batch_size, endpoint, model),
+        timeout=_seconds(given["timeout"]),
+        max_retries=_integer("max_retries", given["max_retries"], least=0),
+        max_concurrency=_integer("max_concurrency", given["max_concurrency"], least=1),
+        batch=_batch(given["max_batch_size"], endpoint, model),
         long_passages=long,
         truncate=("NONE" if long == "error" else "END") if isinstance(truncate, EllipsisType) else truncate,
         scale=_checked_scale(scale, endpoint) or endpoint.protocol.scale,
         raw=scale != "probability",
         extra_body=extra,
         extra_bytes=len(json.dumps(extra, ensure_ascii=False).encode()),
-        verify=_checked_verify(verify),
-        transport=_checked_transport(transport),
+        verify=_checked_verify(given["verify"]),
+        transport=_checked_transport(given["transport"]),
     )
 
 
@@ -145,6 +133,7 @@ def _named(model: str | None, endpoint: Endpoint, base_url: str | None) -> str |
 
 
 def _keyed(endpoint: Endpoint, key: Key, headers: ExtraHeaders, *, send_key_over_http: bool) -> bool:
+    """Whether the key goes along."""
     if key.explicit and headers.authorize:
         raise ValueError("both api_key and headers authorize: leave one of them out")
     if headers.authorize:
@@ -244,20 +233,16 @@ def _checked_verify(verify: bool | str | Path | ssl.SSLContext) -> bool | ssl.SS
         return verify
     if not isinstance(verify, str | Path):
         raise TypeError(f"verify must be a bool, a path or an SSLContext, not {type(verify).__name__}")
-    path = Path(verify)
     try:
-        if path.is_dir():
-            return ssl.create_default_context(capath=str(path))
-        return ssl.create_default_context(cafile=str(path))
+        if Path(verify).is_dir():
+            return ssl.create_default_context(capath=str(verify))
+        return ssl.create_default_context(cafile=str(verify))
     except OSError as error:  # an SSLError is one
-        raise ValueError(f"verify names {str(path)!r}, which holds no certificates: {error}") from error
+        raise ValueError(f"verify names {str(verify)!r}, which holds no certificates: {error}") from error
 
 
 def _checked_transport(transport: object | None) -> object | None:
-    if (
-        transport is None
-        or hasattr(transport, "handle_request")
-        or hasattr(transport, "handle_async_request")
-    ):
-        return transport
-    raise TypeError(f"transport must be an httpx transport, not {type(transport).__name__}")
+    sends = hasattr(transport, "handle_request") or hasattr(transport, "handle_async_request")
+    if transport is not None and not sends:
+        raise TypeError(f"transport must be an httpx transport, not {type(transport).__name__}")
+    return transport

@@ -6,10 +6,13 @@ is secret is added last. What comes of an exchange is an outcome, whatever happe
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
 import threading
+import weakref
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -320,16 +323,11 @@ class PoolTransport(httpx.BaseTransport):
 
 
 class AsyncPoolTransport(httpx.AsyncBaseTransport):
-    """As `PoolTransport`, for the tasks of one event loop.
+    """As `PoolTransport`, for the tasks of one event loop."""
 
-    Args:
-        options: How pools are made.
-        opened: Called with each new connection.
-    """
-
-    def __init__(self, options: PoolOptions, opened: Callable[[AsyncDeadlineStream], object]) -> None:
+    def __init__(self, options: PoolOptions) -> None:
         self._options = options
-        self._opened = opened
+        self._streams: weakref.WeakSet[AsyncDeadlineStream] = weakref.WeakSet()
         self._pools: dict[bytes, httpcore.AsyncConnectionPool] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -349,7 +347,7 @@ class AsyncPoolTransport(httpx.AsyncBaseTransport):
         )
 
     def _open(self, url: httpx.URL) -> httpcore.AsyncConnectionPool:
-        backend = AsyncDeadlineBackend(self._opened)
+        backend = AsyncDeadlineBackend(self._streams.add)
         pool = httpcore.AsyncConnectionPool(**self._options(url), network_backend=backend)
         return self._pools.setdefault(url.netloc, pool)
 
@@ -357,3 +355,9 @@ class AsyncPoolTransport(httpx.AsyncBaseTransport):
         """Closes all connections."""
         for pool in tuple(self._pools.values()):
             await pool.aclose()
+
+    def hang_up(self) -> None:
+        """Shuts all connections down, once their event loop is dead."""
+        for stream in list(self._streams):
+            with contextlib.suppress(OSError):
+                stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
