@@ -30,6 +30,7 @@ from .transport import LATE, AsyncPoolTransport, PoolOptions, PoolTransport, aex
 
 _log = logging.getLogger("nvrerank")
 _chance = random.SystemRandom()
+_LOGGED = "%s %d passages in %d bytes, try %d: %s"  # no address, text or key
 _OK = 200
 
 T = TypeVar("T")
@@ -84,7 +85,8 @@ class Client:
         if not self._limiter.acquire(deadline):
             return LATE
         try:
-            self._deadlines.add(deadline)
+            with self._lock:
+                self._deadlines.add(deadline)
             if self._closed:  # whoever closes stops the deadlines after saying so
                 raise _closed()
             return exchange(self._transport, attempt, self._settings.credentials, deadline)
@@ -120,12 +122,14 @@ class Client:
 
     def close(self) -> None:
         """Closes everything: at once what is of threads, and soon what belongs to a running loop."""
+        self._closed = True
         with self._lock:
-            self._closed = True
-            loops, self._loops = self._loops, {}
-        for deadline in tuple(self._deadlines):
+            deadlines = list(self._deadlines)
+        for deadline in deadlines:
             deadline.stop()
-        self._transport.close()
+        if hasattr(self._transport, "close"):  # the caller's own may be for tasks alone
+            self._transport.close()
+        loops, self._loops = self._loops, {}
         for loop, entry in loops.items():
             if loop.is_closed():
                 self._hang_up(entry)
@@ -135,8 +139,8 @@ class Client:
 
     async def aclose(self) -> None:
         """As `close`, and waits for this loop's connections."""
-        with self._lock:
-            entry = self._loops.pop(asyncio.get_running_loop(), None)
+        self._closed = True
+        entry = self._loops.pop(asyncio.get_running_loop(), None)
         if entry:
             await entry.life.aclose()
         self.close()
@@ -145,8 +149,9 @@ class Client:
         self, request: ApiRequest[T], deadline: Deadline, attempt: Attempt, outcome: Outcome
     ) -> Attempt | T:
         """The answer, or the next attempt; an error if neither is to be had."""
-        if _log.isEnabledFor(logging.DEBUG):
-            _note(request, attempt, outcome)
+        result = outcome.status if isinstance(outcome, Reply) else outcome.kind
+        method, size = "GET" if attempt.body is None else "POST", len(request.body or b"")
+        _log.debug(_LOGGED, method, len(request.positions), size, attempt.tries, result)
         if self._closed:
             raise _closed()
         unreadable: Reply | None = None
@@ -169,8 +174,6 @@ class Client:
         raise error_for(outcome, ErrorContext(self._settings, request, attempt, unreadable, held_back, now))
 
     async def _loop_transport(self) -> _LoopTransport:
-        if self._closed:
-            raise _closed()
         loop = asyncio.get_running_loop()
         entry = self._loops.get(loop)
         if entry is None:
@@ -178,6 +181,8 @@ class Client:
             entry.life = self._lifetime(loop, entry)
             self._loops[loop] = entry
             await anext(entry.life)
+        if self._closed:
+            raise _closed()
         return entry
 
     async def _lifetime(
@@ -187,9 +192,7 @@ class Client:
         try:
             yield
         finally:
-            with self._lock:
-                if self._loops.get(loop) is entry:
-                    del self._loops[loop]
+            self._loops.pop(loop, None)
             for deadline in tuple(entry.under_way.values()):
                 deadline.stop()
             await entry.transport.aclose()
@@ -203,12 +206,9 @@ class Client:
 
     def _drop_dead_loops(self) -> None:
         """Lets go of loops that were closed without `shutdown_asyncgens`, and of the slots they held."""
-        if not any(loop.is_closed() for loop in tuple(self._loops)):
-            return
-        with self._lock:
-            dead = [self._loops.pop(loop) for loop in tuple(self._loops) if loop.is_closed()]
-        for entry in dead:
-            self._hang_up(entry)
+        for loop in tuple(self._loops):
+            if loop.is_closed() and (entry := self._loops.pop(loop, None)):
+                self._hang_up(entry)
 
     def _hang_up(self, entry: _LoopTransport) -> None:
         if isinstance(entry.transport, AsyncPoolTransport):
@@ -239,15 +239,3 @@ class _LoopTransport:
 
 def _closed() -> ScorerClosedError:
     return ScorerClosedError("the scorer was closed while a call was under way")
-
-
-def _note(request: ApiRequest[Any], attempt: Attempt, outcome: Outcome) -> None:
-    """Sizes, status and tries: no address, text or key."""
-    _log.debug(
-        "%s %d passages in %d bytes, try %d: %s",
-        "GET" if attempt.body is None else "POST",
-        len(request.positions),
-        len(request.body or b""),
-        attempt.tries,
-        outcome.status if isinstance(outcome, Reply) else outcome.kind,
-    )
