@@ -181,7 +181,7 @@ class Scorer:
 
     async def _ascore(self, query: str, passages: Sequence[str]) -> Sequence[float | Scored]:
         """As `_score`, without blocking the event loop. This one runs that in a thread."""
-        return await asyncio.to_thread(self._score, query, passages)
+        return await asyncio.to_thread(scoring_errors(self.name)(self._score), query, passages)
 
     def _score_many(self, calls: Sequence[tuple[str, list[str]]]) -> Sequence[Sequence[float | Scored]]:
         """The hook of `score_many`: clean texts, which may be none; for each call what `_score` returns."""
@@ -258,7 +258,8 @@ def scores_together(scorer: Scorer) -> bool:
 def scoring_errors(source: str) -> Iterator[None]:
     """Within it whatever is raised becomes an `NVRerankError`, unless the call was cancelled.
 
-    A warning that the caller has made an error stays what it is.
+    A warning that the caller has made an error stays what it is. Work for another thread is wrapped there: a
+    future can't carry a StopIteration, and whoever awaits it would wait for ever.
 
     Args:
         source: The scorer's name, for the message.

@@ -173,6 +173,19 @@ def test_what_a_hook_raises_is_an_error_of_ours_whoever_asks():
         assert isinstance(caught.value.__cause__, OSError)
 
 
+@pytest.mark.parametrize("wrap", [lambda one: one, lambda one: Windowed(one, size=100)])
+def test_an_error_that_no_future_can_carry_does_not_hang(wrap):
+    class Ends(Scorer):
+        def _score(self, query, passages):
+            return next(iter(()))
+
+        def ruler(self, query):
+            return next(iter(()))
+
+    with pytest.raises(ScoringError, match="StopIteration"):
+        asyncio.run(asyncio.wait_for(wrap(Ends()).ascore("q", ["a"]), 20))
+
+
 def test_a_hook_for_many_queries_is_asked_once_and_checked():
     class Many(ByHook):
         def _score_many(self, calls):

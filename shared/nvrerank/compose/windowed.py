@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from nvrerank.rulers import Ruler
-from nvrerank.scorer import Scale, Scored, Scorer
+from nvrerank.scorer import Scale, Scored, Scorer, scoring_errors
 from nvrerank.truncation import Notices
 from nvrerank.windows import Cutting, Pool, WindowPlan, naming_passages
 
@@ -72,7 +72,7 @@ class Windowed(Scorer):
             return self._pooled(plan, self.scorer.score_clean(plan.query or query, plan.texts))
 
     async def _ascore(self, query: str, passages: Sequence[str]) -> list[Scored]:
-        plan = await asyncio.to_thread(self._plan, query, passages)
+        plan = await asyncio.to_thread(scoring_errors(self.name)(self._plan), query, passages)
         with plan.naming_passages():
             return self._pooled(plan, await self.scorer.ascore_clean(plan.query or query, plan.texts))
 

@@ -18,7 +18,7 @@ from nvrerank.batches import put_back
 from nvrerank.errors import MissingKeyError, RequestRejectedError, ScorerClosedError
 from nvrerank.per_process import PerProcess
 from nvrerank.rulers import Ruler
-from nvrerank.scorer import Scale, Scored, Scorer
+from nvrerank.scorer import Scale, Scored, Scorer, scoring_errors
 from nvrerank.texts import clean_query
 from nvrerank.truncation import Notices, warn_caller
 from nvrerank.windows import Cutting, LongPassages, WindowPlan
@@ -251,7 +251,7 @@ class HostedScorer(Scorer):
         deadline = Deadline(self._settings.timeout)
         if self._settings.long_passages != "windows":
             return await self._aanswered(query, passages, deadline)
-        windows = await asyncio.to_thread(self._windows, query, passages)
+        windows = await asyncio.to_thread(scoring_errors(self.name)(self._windows), query, passages)
         with windows.naming_passages():
             scored = await self._aanswered(windows.query or query, windows.texts, deadline)
         return self._pooled(windows, scored)

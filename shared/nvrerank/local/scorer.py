@@ -14,7 +14,7 @@ import torch
 
 from nvrerank.errors import InvalidArgumentError, RequestRejectedError
 from nvrerank.per_process import PerProcess
-from nvrerank.scorer import Scored, Scorer, naming_job
+from nvrerank.scorer import Scored, Scorer, naming_job, scoring_errors
 from nvrerank.texts import clean_query
 from nvrerank.truncation import Notices
 from nvrerank.windows import Cutting, LongPassages
@@ -175,7 +175,8 @@ class LocalScorer(Scorer):
     async def _ascore(self, query: str, passages: Sequence[str]) -> list[Scored]:
         """As `_score`, in a thread; a cancelled call stops after the batch under way."""
         stop = threading.Event()
-        work = partial(self._computed, [(query, passages)], stopped=stop.is_set)
+        computed = scoring_errors(self.name)(self._computed)
+        work = partial(computed, [(query, passages)], stopped=stop.is_set)
         try:
             answer = await asyncio.get_running_loop().run_in_executor(self._threads.get(), work)
         finally:
