@@ -162,7 +162,8 @@ class Client:
                 cut = isinstance(error, CutReplyError)
                 unreadable, outcome = outcome, Failure("cut" if cut else "unreadable", str(error))
             else:
-                self._budget.refund()
+                if not self._budget.full:
+                    self._budget.refund()
                 return answer
         now = time.time()
         following = self._policy.following(

@@ -7,29 +7,12 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from .deadline import Deadline
 
 B = TypeVar("B")
 R = TypeVar("R")
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiter:
-    loop: asyncio.AbstractEventLoop | None  # None: a thread waits
-    granted: Future[None] = field(default_factory=Future)
-
-    def stays(self) -> bool:
-        """Whether it still waits; if so, it can't leave any more without its slot."""
-        if self.loop and self.loop.is_closed():
-            return False
-        return self.granted.set_running_or_notify_cancel()
-
-    def leave(self) -> bool:
-        """Whether it leaves without a slot; else it has been given one."""
-        return self.granted.cancel()
 
 
 class Limiter:
@@ -42,7 +25,7 @@ class Limiter:
     def __init__(self, slots: int) -> None:
         self._lock = threading.Lock()
         self._free = slots
-        self._queue: deque[_Waiter] = deque()
+        self._queue: deque[tuple[asyncio.AbstractEventLoop | None, Future[None]]] = deque()
 
     def acquire(self, deadline: Deadline) -> bool:
         """Waits for a slot; False: there was none until the deadline, or it was stopped."""
@@ -50,16 +33,17 @@ class Limiter:
             if self._free:
                 self._free -= 1
                 return True
-            self._queue.append(waiter := _Waiter(None))
+            granted: Future[None] = Future()
+            self._queue.append((None, granted))
         thread = threading.get_ident()
         try:
-            waiter.granted.result(deadline.hold(thread, waiter.leave))
+            granted.result(deadline.hold(thread, granted.cancel))
         except CancelledError:
             return False
         except TimeoutError:
-            return not waiter.leave()
+            return not granted.cancel()
         except BaseException:
-            self._abandon(waiter)
+            self._leave(granted)
             raise
         finally:
             deadline.release(thread)
@@ -71,28 +55,29 @@ class Limiter:
             if self._free:
                 self._free -= 1
                 return True
-            self._queue.append(waiter := _Waiter(asyncio.get_running_loop()))
+            granted: Future[None] = Future()
+            self._queue.append((asyncio.get_running_loop(), granted))
         try:
-            await asyncio.wait({asyncio.wrap_future(waiter.granted)}, timeout=deadline.remaining())
+            await asyncio.wait({asyncio.wrap_future(granted)}, timeout=deadline.remaining())
         except BaseException:
-            self._abandon(waiter)
+            self._leave(granted)
             raise
-        return not waiter.leave()
+        return not granted.cancel()
 
     def release(self) -> None:
-        """Hands a slot to the next in the queue."""
+        """Hands a slot to the next in the queue that still waits, and whose event loop is not dead."""
         with self._lock:
             while self._queue:
-                waiter = self._queue.popleft()
-                if waiter.stays():
-                    break
+                loop, granted = self._queue.popleft()
+                if not (loop and loop.is_closed()) and granted.set_running_or_notify_cancel():
+                    break  # from here on it can't leave without its slot
             else:
                 self._free += 1
                 return
-        waiter.granted.set_result(None)
+        granted.set_result(None)
 
-    def _abandon(self, waiter: _Waiter) -> None:
-        if not waiter.leave():
+    def _leave(self, granted: Future[None]) -> None:
+        if not granted.cancel():
             self.release()
 
 
@@ -100,12 +85,16 @@ class RetryBudget:
     """Retries that may be spent: an outage is not made worse by everybody trying again.
 
     500 tokens, 5 a retry, 1 back a success, as in AWS's clients.
+
+    Attributes:
+        full: Whether there is nothing to give back.
     """
 
     FULL = 500
     RETRY = 5
 
     def __init__(self) -> None:
+        self.full = True
         self._lock = threading.Lock()
         self._tokens = self.FULL
 
@@ -115,12 +104,14 @@ class RetryBudget:
             if self._tokens < self.RETRY:
                 return False
             self._tokens -= self.RETRY
+            self.full = False
             return True
 
     def refund(self) -> None:
         """A request was answered."""
         with self._lock:
             self._tokens = min(self.FULL, self._tokens + 1)
+            self.full = self._tokens == self.FULL
 
 
 def in_threads(score: Callable[[B], R], batches: Sequence[B], width: int, deadline: Deadline) -> list[R]:

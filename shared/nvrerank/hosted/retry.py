@@ -24,7 +24,6 @@ _FIRST_POLL = 0.25
 _LONGEST_POLL = 2.0
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 
-
 T = TypeVar("T")
 
 
@@ -170,20 +169,12 @@ def retry_after(outcome: Outcome, now: float) -> float | None:
     """
     if not isinstance(outcome, Reply):
         return None
-    milliseconds = _seconds(outcome.headers, "retry-after-ms")
-    if milliseconds is not None:
-        return milliseconds / 1000
-    seconds = _seconds(outcome.headers, "retry-after")
-    return seconds if seconds is not None else _until(outcome.headers.get("retry-after", ""), now)
-
-
-def _seconds(headers: Mapping[str, str], name: str) -> float | None:
-    text = headers.get(name, "").strip()
-    return float(text) if _SECONDS.fullmatch(text) else None
-
-
-def _until(date: str, now: float) -> float | None:
+    asked = ""
+    for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
+        asked = outcome.headers.get(name, "").strip()
+        if _SECONDS.fullmatch(asked):
+            return float(asked) / unit
     try:
-        return max(0.0, parsedate_to_datetime(date.strip()).timestamp() - now)
+        return max(0.0, parsedate_to_datetime(asked).timestamp() - now)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -27,7 +27,7 @@ from .client import Client
 from .concurrency import in_tasks, in_threads
 from .credentials import ExtraHeaders, Key
 from .deadline import Deadline
-from .discovery import Discovery
+from .discovery import Discovery, is_ready
 from .error_mapping import refuses
 from .protocols import Scores, Truncate, Usage, plan_requests, total_usage
 from .retry import ApiRequest
@@ -152,11 +152,13 @@ class HostedScorer(Scorer):
 
     def models(self) -> list[str]:
         """Ids of the models served, base models before LoRA adapters; of NVIDIA's host those we know."""
-        return self._discovery.models(self._client)
+        client, asked = self._client, self._discovery
+        return asked.hosted() or client.ask(asked.request, Deadline(self._settings.timeout))
 
     async def amodels(self) -> list[str]:
         """As `models`, without blocking the event loop."""
-        return await self._discovery.amodels(self._client)
+        client, asked = self._client, self._discovery
+        return asked.hosted() or await client.aask(asked.request, Deadline(self._settings.timeout))
 
     def ready(self) -> bool:
         """Whether a server of your own says that it is ready; asked once, without trying again.
@@ -165,11 +167,13 @@ class HostedScorer(Scorer):
             ValueError: It is NVIDIA's host, which does not tell.
             ServiceUnavailableError: Its certificate is not trusted.
         """
-        return self._discovery.ready(self._client)
+        client, health = self._client, self._discovery.health()
+        return is_ready(client, client.send(health, Deadline(self._settings.timeout)))
 
     async def aready(self) -> bool:
         """As `ready`, without blocking the event loop."""
-        return await self._discovery.aready(self._client)
+        client, health = self._client, self._discovery.health()
+        return is_ready(client, await client.asend(health, Deadline(self._settings.timeout)))
 
     def with_key(self, api_key: object) -> Self:
         """A scorer with the same settings and this key, a str or a SecretStr."""

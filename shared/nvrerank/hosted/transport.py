@@ -21,6 +21,14 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpcore
 import httpx
+from httpcore import (
+    LocalProtocolError,
+    NetworkError,
+    ProtocolError,
+    ProxyError,
+    TimeoutException,
+    UnsupportedProtocol,
+)
 
 from nvrerank.errors import MissingExtraError, NVRerankError, ServiceUnavailableError
 
@@ -47,20 +55,8 @@ _MOST_OF_ERROR = 64 * 1024  # enough for a reason
 _WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 _OK = 200
 _UNSENDABLE = (httpx.InvalidURL, UnicodeError)  # the name of a host or proxy is none
-_INVALID = (
-    httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError,
-    httpcore.UnsupportedProtocol,
-    httpcore.LocalProtocolError,
-)
-_BROKEN = (
-    httpx.TransportError,
-    httpcore.NetworkError,
-    httpcore.ProtocolError,
-    httpcore.ProxyError,
-    httpcore.TimeoutException,
-    OSError,
-)
+_INVALID = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, UnsupportedProtocol, LocalProtocolError)
+_BROKEN = (httpx.TransportError, NetworkError, ProtocolError, ProxyError, TimeoutException, OSError)
 
 
 def exchange(
