@@ -17,9 +17,9 @@ from typing import Any, Self
 from nvrerank.batches import put_back
 from nvrerank.errors import MissingKeyError, RequestRejectedError, ScorerClosedError
 from nvrerank.per_process import PerProcess
-from nvrerank.rulers import Ruler
 from nvrerank.scorer import Scale, Scored, Scorer, scoring_errors
 from nvrerank.texts import clean_query
+from nvrerank.token_counter import TokenCounter
 from nvrerank.truncation import Notices, warn_caller
 from nvrerank.windows import Cutting, LongPassages, WindowPlan
 
@@ -32,7 +32,7 @@ from .error_mapping import refuses
 from .protocols import Scores, Truncate, Usage, plan_requests, total_usage
 from .retry import ApiRequest
 from .settings import checked_settings
-from .token_counter import find_ruler
+from .token_counter import find_token_counter
 
 _CALLS_REMEMBERED = 100
 
@@ -146,9 +146,9 @@ class HostedScorer(Scorer):
         """What the last calls cost, at most 100, the latest last."""
         return tuple(self._usage)
 
-    def ruler(self, query: str) -> Ruler:
+    def token_counter(self, query: str) -> TokenCounter:
         """What counts passages beside this query, exactly if the model's tokenizer is on this machine."""
-        return find_ruler(self._discovery.model, clean_query(query))
+        return find_token_counter(self._discovery.model, clean_query(query))
 
     def models(self) -> list[str]:
         """Ids of the models served, base models before LoRA adapters; of NVIDIA's host those we know."""
@@ -255,7 +255,7 @@ class HostedScorer(Scorer):
         deadline = Deadline(self._settings.timeout)
         if self._settings.long_passages != "windows":
             return await self._aanswered(query, passages, deadline)
-        windows = await asyncio.to_thread(scoring_errors(self.name)(self._windows), query, passages)
+        windows = await asyncio.to_thread(scoring_errors(self)(self._windows), query, passages)
         with windows.naming_passages():
             scored = await self._aanswered(windows.query or query, windows.texts, deadline)
         return self._pooled(windows, scored)
@@ -324,7 +324,7 @@ class HostedScorer(Scorer):
         )
 
     def _windows(self, query: str, texts: Sequence[str]) -> WindowPlan:
-        return Cutting().plan(self.ruler(query), texts)
+        return Cutting().plan(self.token_counter(query), texts)
 
     def _pooled(self, windows: WindowPlan, scored: Sequence[Scored]) -> list[Scored]:
         if windows.query is not None:

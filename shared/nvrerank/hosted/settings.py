@@ -11,6 +11,7 @@ from types import EllipsisType
 from typing import Any, get_args
 
 from nvrerank import models
+from nvrerank._checks import checked_integer
 from nvrerank.errors import MissingKeyError
 from nvrerank.scorer import Scale
 from nvrerank.windows import LongPassages, settled
@@ -98,8 +99,8 @@ def checked_settings(given: Mapping[str, Any], key: Key, headers: ExtraHeaders) 
         model=named,
         credentials=Credentials(key, headers, keyed),
         timeout=_seconds(given["timeout"]),
-        max_retries=_integer("max_retries", given["max_retries"], least=0),
-        max_concurrency=_integer("max_concurrency", given["max_concurrency"], least=1),
+        max_retries=checked_integer("max_retries", given["max_retries"], least=0),
+        max_concurrency=checked_integer("max_concurrency", given["max_concurrency"], least=1),
         batch=_batch(given["max_batch_size"], endpoint, model),
         long_passages=long,
         truncate=("NONE" if long == "error" else "END") if isinstance(truncate, EllipsisType) else truncate,
@@ -158,20 +159,13 @@ def _seconds(timeout: float) -> float:
     return float(timeout)
 
 
-def _integer(name: str, value: int, *, least: int, most: int | None = None) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
-    if value < least or (most is not None and value > most):
-        limits = f"{least} or more" if most is None else f"{least} to {most}"
-        raise ValueError(f"{name} must be {limits}, not {value}")
-    return value
-
-
 def _batch(size: int | None, endpoint: Endpoint, model: str | None) -> int:
     if size is None:
         return endpoint.protocol.batch
     known = models.find(model) if model else None
-    return _integer("max_batch_size", size, least=1, most=known.max_passages if known else _MOST_PASSAGES)
+    return checked_integer(
+        "max_batch_size", size, least=1, most=known.max_passages if known else _MOST_PASSAGES
+    )
 
 
 def _checked_long(
