@@ -162,8 +162,7 @@ class Client:
                 cut = isinstance(error, CutReplyError)
                 unreadable, outcome = outcome, Failure("cut" if cut else "unreadable", str(error))
             else:
-                if not self._budget.full:
-                    self._budget.refund()
+                self._budget.refund()
                 return answer
         now = time.time()
         following = self._policy.following(

@@ -85,16 +85,12 @@ class RetryBudget:
     """Retries that may be spent: an outage is not made worse by everybody trying again.
 
     500 tokens, 5 a retry, 1 back a success, as in AWS's clients.
-
-    Attributes:
-        full: Whether there is nothing to give back.
     """
 
     FULL = 500
     RETRY = 5
 
     def __init__(self) -> None:
-        self.full = True
         self._lock = threading.Lock()
         self._tokens = self.FULL
 
@@ -104,14 +100,12 @@ class RetryBudget:
             if self._tokens < self.RETRY:
                 return False
             self._tokens -= self.RETRY
-            self.full = False
             return True
 
     def refund(self) -> None:
         """A request was answered."""
         with self._lock:
             self._tokens = min(self.FULL, self._tokens + 1)
-            self.full = self._tokens == self.FULL
 
 
 def in_threads(score: Callable[[B], R], batches: Sequence[B], width: int, deadline: Deadline) -> list[R]:

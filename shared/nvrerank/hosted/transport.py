@@ -262,6 +262,22 @@ def _proxy(url: httpx.URL) -> httpcore.Proxy | None:
     return httpcore.Proxy(str(proxy.url), proxy.raw_auth)
 
 
+def _core_request(request: httpx.Request) -> httpcore.Request:
+    """The same for httpcore; no frame holds the headers under a name of their own."""
+    return httpcore.Request(
+        request.method,
+        str(request.url),
+        headers=request.headers.raw,
+        content=request.stream,
+        extensions=request.extensions,
+    )
+
+
+def _response(got: httpcore.Response) -> httpx.Response:
+    body = _Body(got.stream)
+    return httpx.Response(got.status, headers=got.headers, stream=body, extensions=got.extensions)
+
+
 @dataclass(frozen=True, slots=True)
 class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
     """A response's body, as httpcore has it."""
@@ -295,18 +311,7 @@ class PoolTransport(httpx.BaseTransport):
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Sends a request; raises httpcore's exceptions."""
         pool = self._pools.get(request.url.netloc) or self._open(request.url)
-        got = pool.handle_request(
-            httpcore.Request(
-                request.method,
-                str(request.url),
-                headers=request.headers.raw,  # by no name of its own in this frame
-                content=request.stream,
-                extensions=request.extensions,
-            )
-        )
-        return httpx.Response(
-            got.status, headers=got.headers, stream=_Body(got.stream), extensions=got.extensions
-        )
+        return _response(pool.handle_request(_core_request(request)))
 
     def _open(self, url: httpx.URL) -> httpcore.ConnectionPool:
         pool = httpcore.ConnectionPool(**self._options(url), network_backend=DeadlineBackend())
@@ -329,18 +334,7 @@ class AsyncPoolTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Sends a request; raises httpcore's exceptions."""
         pool = self._pools.get(request.url.netloc) or self._open(request.url)
-        got = await pool.handle_async_request(
-            httpcore.Request(
-                request.method,
-                str(request.url),
-                headers=request.headers.raw,  # by no name of its own in this frame
-                content=request.stream,
-                extensions=request.extensions,
-            )
-        )
-        return httpx.Response(
-            got.status, headers=got.headers, stream=_Body(got.stream), extensions=got.extensions
-        )
+        return _response(await pool.handle_async_request(_core_request(request)))
 
     def _open(self, url: httpx.URL) -> httpcore.AsyncConnectionPool:
         backend = AsyncDeadlineBackend(self._streams.add)
