@@ -12,6 +12,7 @@ from fake_nim import steps  # type: ignore[import-not-found]  # of the tests
 
 from bench.hosted.nim import MODEL, PASSAGES, Deck, Finding, Outage, right, server, verdict
 from nvrerank import HostedScorer
+from nvrerank.hosted.deadline import Deadline
 
 
 def _under_faults(faults: int, most: int) -> Finding:
@@ -107,16 +108,16 @@ def freed() -> Finding:
     async def main(url: str) -> list[float]:
         waits = []
         async with HostedScorer(MODEL, base_url=url, max_concurrency=1) as scorer:
-            places = scorer._sender._places  # noqa: SLF001 (what is measured)
+            limiter = scorer._client._limiter  # noqa: SLF001 (what is measured)
             await scorer.aready()  # the very first use imports
             for number in range(300):
                 call = asyncio.create_task(scorer.ascore("q", PASSAGES))
                 await asyncio.sleep(number / 300 * 0.02)
                 call.cancel()
                 begun = time.perf_counter()
-                await places.atake(5)
+                await limiter.aacquire(Deadline(5))
                 waits.append(time.perf_counter() - begun)
-                places.give()
+                limiter.release()
                 await asyncio.wait({call})
         return waits
 
