@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
-from nvrerank.errors import BadResponseError, NVRerankError, ScorerClosedError
+from nvrerank.errors import BadResponseError, InvalidArgumentError, NVRerankError, ScorerClosedError
 
 from .concurrency import Limiter, RetryBudget
 from .deadline import Deadline
@@ -82,6 +82,8 @@ class Client:
         """Sends a request once, as soon as there is a slot."""
         if self._loops:
             self._drop_dead_loops()
+        if not hasattr(self._transport, "handle_request"):
+            raise InvalidArgumentError("transport= has no handle_request: await ascore, or pass another one")
         if not self._limiter.acquire(deadline):
             return LATE
         try:
@@ -154,30 +156,32 @@ class Client:
         _log.debug(_LOGGED, method, len(request.positions), size, attempt.tries, result)
         if self._closed:
             raise _closed()
-        unreadable: Reply | None = None
         if isinstance(outcome, Reply) and outcome.status == _OK:
             try:
                 answer = request.read(outcome.body)
             except BadResponseError as error:  # its frames hold what the server wrote
                 cut = isinstance(error, CutReplyError)
-                unreadable, outcome = outcome, Failure("cut" if cut else "unreadable", str(error))
+                outcome = Failure("cut" if cut else "unreadable", str(error), unreadable=outcome)
             else:
                 self._budget.refund()
                 return answer
-        now = time.time()
-        following = self._policy.following(
-            attempt, outcome, remaining=deadline.remaining(), chance=_chance.random(), now=now
-        )
+        left, chance, now = deadline.remaining(), _chance.random(), time.time()
+        following = self._policy.following(attempt, outcome, remaining=left, chance=chance, now=now)
         if following and (following.tries == attempt.tries or self._budget.spend()):
             return following
         held_back = following is not None
-        raise error_for(outcome, ErrorContext(self._settings, request, attempt, unreadable, held_back, now))
+        raise error_for(outcome, ErrorContext(self._settings, request, attempt, held_back, now))
 
     async def _loop_transport(self) -> _LoopTransport:
         loop = asyncio.get_running_loop()
         entry = self._loops.get(loop)
         if entry is None:
-            entry = _LoopTransport(self._settings.transport or AsyncPoolTransport(self._options))
+            transport = self._settings.transport or AsyncPoolTransport(self._options)
+            if not hasattr(transport, "handle_async_request"):
+                raise InvalidArgumentError(
+                    "transport= has no handle_async_request: call score, or pass another one"
+                )
+            entry = _LoopTransport(transport)
             entry.life = self._lifetime(loop, entry)
             self._loops[loop] = entry
             await anext(entry.life)

@@ -52,9 +52,7 @@ class Key:
         if self._type is not None:
             raise TypeError(f"api_key must be a str or a SecretStr, not {self._type}")
         if self and not self._text.strip("*"):
-            raise ValueError(
-                "api_key is masked (**********): pass the SecretStr itself, or its get_secret_value()"
-            )
+            raise ValueError("api_key is masked (**********): pass the SecretStr, or its get_secret_value()")
         if not (self._text.isascii() and self._text.isprintable() and " " not in self._text):
             raise ValueError("api_key holds blanks or characters that no key has: pass the key alone")
         return self

@@ -73,9 +73,7 @@ class Discovery:
             ValueError: It is NVIDIA's host, which does not tell.
         """
         if self._endpoint.nvidia:
-            raise ValueError(
-                "NVIDIA's hosted API does not tell its health: ready() is for a server of your own"
-            )
+            raise ValueError("NVIDIA's hosted API does not tell its health: ready() asks your own server")
         return Attempt(self._endpoint.health)
 
 

@@ -47,7 +47,6 @@ class ErrorContext:
         settings: The scorer's.
         request: The request.
         attempt: Its last attempt.
-        unreadable: The reply that the protocol could not read.
         held_back: Whether another try was due and the retry budget was empty.
         now: Seconds since the epoch.
     """
@@ -55,7 +54,6 @@ class ErrorContext:
     settings: HostedSettings
     request: ApiRequest[Any]
     attempt: Attempt
-    unreadable: Reply | None = None
     held_back: bool = False
     now: float = 0.0
 
@@ -87,9 +85,9 @@ def error_for(outcome: Outcome, about: ErrorContext) -> NVRerankError:
     """The error for an outcome that is final and no answer."""
     if isinstance(outcome, Reply):
         return _with_facts(_of_reply(outcome, about), outcome, about)
-    if about.unreadable is not None:
-        error = BadResponseError(outcome.words, reason=about.reason_of(about.unreadable))
-        return _with_facts(error, about.unreadable, about)
+    if outcome.unreadable:
+        error = BadResponseError(outcome.words, reason=about.reason_of(outcome.unreadable))
+        return _with_facts(error, outcome.unreadable, about)
     failure = _of_failure(outcome, about)
     failure.tries = about.attempt.tries
     failure.__cause__ = about.shown(outcome.cause)

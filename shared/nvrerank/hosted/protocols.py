@@ -183,9 +183,8 @@ def _read_tei(count: int, reply: bytes) -> Scores:
 def _read_models(reply: bytes) -> list[str]:
     """Ids of `{"data": [{"id": ...}]}`, base models before LoRA adapters (whose `root` is another id)."""
     data = _member(parsed(reply), "data")
-    if not (
-        isinstance(data, list) and all(isinstance(one, dict) and _is_name(one.get("id")) for one in data)
-    ):
+    whole = isinstance(data, list) and all(isinstance(one, dict) and _is_name(one.get("id")) for one in data)
+    if not whole:
         raise BadResponseError(f"the list of models is malformed: {REPORT}")
     return [one["id"] for one in sorted(data, key=lambda one: one.get("root") not in (None, one["id"]))]
 

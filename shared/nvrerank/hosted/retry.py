@@ -74,11 +74,13 @@ class Failure:
             was to be sent is no valid HTTP.
         words: What the transport said.
         cause: What was raised, if nobody foresaw it; it holds nothing of the exchange.
+        unreadable: The reply that the protocol could not read.
     """
 
     kind: Literal["broken", "late", "tls", "garbled", "unreadable", "cut", "invalid"]
     words: str = field(default="", repr=False)  # it may quote the server, who may quote the key
     cause: Exception | None = field(default=None, repr=False)
+    unreadable: Reply | None = None
 
 
 Outcome = Reply | Failure

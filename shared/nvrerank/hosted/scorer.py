@@ -314,14 +314,9 @@ class HostedScorer(Scorer):
         body |= protocol.body(query, passages, settings.truncate, settings.raw)
         refused = protocol.optional - optional
         body = {name: value for name, value in body.items() if name not in refused} | settings.extra_body
-        return ApiRequest(
-            settings.endpoint.url,
-            partial(protocol.read, len(passages)),
-            json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(),
-            model,
-            (query, *passages),
-            positions,
-        )
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        read = partial(protocol.read, len(passages))
+        return ApiRequest(settings.endpoint.url, read, text.encode(), model, (query, *passages), positions)
 
     def _windows(self, query: str, texts: Sequence[str]) -> WindowPlan:
         return Cutting().plan(self.token_counter(query), texts)

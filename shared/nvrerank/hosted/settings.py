@@ -92,7 +92,7 @@ def checked_settings(given: Mapping[str, Any], key: Key, headers: ExtraHeaders) 
     endpoint = find_endpoint(model, base_url, given["protocol"])
     named = _named(model, endpoint, base_url)
     keyed = _keyed(endpoint, key, headers.checked(), send_key_over_http=given["send_key_over_http"])
-    long = _checked_long(given["long_passages"], truncate, named, endpoint)
+    long = _checked_long(given, named, endpoint)
     extra = _checked_extra(given["extra_body"], endpoint)
     return HostedSettings(
         endpoint=endpoint,
@@ -163,17 +163,12 @@ def _batch(size: int | None, endpoint: Endpoint, model: str | None) -> int:
     if size is None:
         return endpoint.protocol.batch
     known = models.find(model) if model else None
-    return checked_integer(
-        "max_batch_size", size, least=1, most=known.max_passages if known else _MOST_PASSAGES
-    )
+    most = known.max_passages if known else _MOST_PASSAGES
+    return checked_integer("max_batch_size", size, least=1, most=most)
 
 
-def _checked_long(
-    long_passages: LongPassages | None,
-    truncate: Truncate | EllipsisType | None,
-    model: str | None,
-    endpoint: Endpoint,
-) -> LongPassages:
+def _checked_long(given: Mapping[str, Any], model: str | None, endpoint: Endpoint) -> LongPassages:
+    long_passages, truncate = given["long_passages"], given["truncate"]
     if isinstance(truncate, EllipsisType):
         long = settled(long_passages, None)
     elif truncate is not None and truncate not in get_args(Truncate):
@@ -199,9 +194,7 @@ def _checked_scale(scale: Scale | None, endpoint: Endpoint) -> Scale | None:
     if scale is not None and scale not in get_args(Scale):
         raise ValueError(f"scale must be 'logit', 'probability' or None, not {scale!r}")
     if scale == "probability" and endpoint.protocol.name == "nim":
-        raise ValueError(
-            "a NIM's scores are logits: leave scale out; score_mode='sigmoid' makes probabilities"
-        )
+        raise ValueError("a NIM's scores are logits: leave scale out; score_mode='sigmoid' maps them to 0..1")
     return scale
 
 
