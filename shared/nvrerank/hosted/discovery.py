@@ -73,7 +73,7 @@ class Discovery:
             ValueError: It is NVIDIA's host, which does not tell.
         """
         if self._endpoint.nvidia:
-            raise ValueError("NVIDIA's hosted API does not tell its health: ready() asks your own server")
+            raise ValueError("NVIDIA's hosted API does not tell its health: ask a server of your own")
         return Attempt(self._endpoint.health)
 
 
