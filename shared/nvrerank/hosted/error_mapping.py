@@ -83,29 +83,25 @@ class ErrorContext:
 
 def error_for(outcome: Outcome, about: ErrorContext) -> NVRerankError:
     """The error for an outcome that is final and no answer."""
+    reply = outcome if isinstance(outcome, Reply) else outcome.unreadable
     if isinstance(outcome, Reply):
-        return _with_facts(_of_reply(outcome, about), outcome, about)
-    if outcome.unreadable:
-        error = BadResponseError(outcome.words, reason=about.reason_of(outcome.unreadable))
-        return _with_facts(error, outcome.unreadable, about)
-    failure = _of_failure(outcome, about)
-    failure.tries = about.attempt.tries
-    failure.__cause__ = about.shown(outcome.cause)
-    return failure
+        error = _of_reply(outcome, about)
+    elif reply:
+        error = BadResponseError(outcome.words, reason=about.reason_of(reply))
+    else:
+        error = _of_failure(outcome, about)
+        error.__cause__ = about.shown(outcome.cause)
+    error.tries = about.attempt.tries
+    if reply:
+        error.status, error.request_id = reply.status, about.request_id_of(reply)
+        error.retry_after = retry_after(reply, about.now)
+    return error
 
 
 def refuses(error: NVRerankError, optional: Iterable[str]) -> bool:
     """Whether a server refused a request for one of these members of its body, which is to be left out."""
     refused = error.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
     return refused and any(re.search(rf"\b{name}\b", error.reason or "") for name in optional)
-
-
-def _with_facts(error: NVRerankError, reply: Reply, about: ErrorContext) -> NVRerankError:
-    error.status = reply.status
-    error.request_id = about.request_id_of(reply)
-    error.tries = about.attempt.tries
-    error.retry_after = retry_after(reply, about.now)
-    return error
 
 
 def _of_failure(failure: Failure, about: ErrorContext) -> NVRerankError:

@@ -298,11 +298,7 @@ class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 class PoolTransport(httpx.BaseTransport):
-    """Connections for threads, limited by the current deadline: a pool a server, opened at its first use.
-
-    Args:
-        options: How pools are made.
-    """
+    """Connections for threads, limited by the current deadline: a pool a server, opened at its first use."""
 
     def __init__(self, options: PoolOptions) -> None:
         self._options = options
