@@ -90,7 +90,7 @@ def test_a_query_that_fails_is_named_and_the_status_is_1(run, data):
 def test_a_wrong_key_ends_it_in_one_line(run, data):
     with FakeNIM([answer(401)]) as nim:
         result = run(data, "--scorer", f"hosted:fake/m@{nim.url}")
-    assert (result.exit_code, result.stdout) == (1, "")
+    assert (result.exit_code, result.stdout) == (3, "")
     assert result.stderr.count("\n") == 1
 
 
@@ -183,7 +183,7 @@ def test_a_folder_of_results_that_cannot_be_written_is_one_line(run, data, tmp_p
 def test_tokens_beyond_the_model_are_a_bad_option(run, data):
     result = run(data, "--scorer", "bundled", "--max-length", 513)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "max_length 513 is more than the 512 tokens" in result.stderr
+    assert "--max-length 513 is more than the 512 tokens" in result.stderr
 
 
 def test_without_its_packages_the_pip_command_is_named(run, data, monkeypatch):
@@ -191,5 +191,5 @@ def test_without_its_packages_the_pip_command_is_named(run, data, monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "ir_measures", None)
     result = run(data)
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "pip install 'nvrerank[eval]'" in result.stderr

@@ -33,8 +33,8 @@ def test_a_server_of_ones_own_ranks_a_file_and_a_503_loses_nothing(notes):
 
 def test_a_hosted_model_without_a_key_is_one_line_that_names_the_variable(notes):
     result = run("q", notes, "--hosted", "nvidia/llama-nemotron-rerank-1b-v2")
-    assert result.exit_code == 1
-    assert "NVIDIA_API_KEY" in result.stderr
+    assert result.exit_code == 3
+    assert "set NVIDIA_API_KEY or pass --api-key-env" in result.stderr
     assert result.stderr.count("\n") == 1
 
 

@@ -86,7 +86,7 @@ def test_a_ranking_is_printed_even_if_its_best_sentences_are_not_found(command, 
 
     plain = command("rank", "cats", notes, obj=make_scorer)
     result = command("rank", "cats", notes, "--html", tmp_path / "page.html", obj=make_scorer)
-    assert (result.exit_code, result.stderr) == (1, "nvrerank: the queue is full\n")
+    assert (result.exit_code, result.stderr) == (4, "nvrerank: the queue is full\n")
     assert result.stdout == plain.stdout != ""
     assert not (tmp_path / "page.html").exists()
 

@@ -14,20 +14,22 @@ from nvrerank.cli import ScorerOptions, app
 def test_passages_are_printed_best_first_with_score_file_and_line(command, notes):
     result = command("rank", "the capital of france", notes)
     assert result.exit_code == 0
-    heads = [line.split() for line in result.stdout.splitlines()[::2]]
-    assert heads == [
-        ["1", "4.000", f"{notes}:3"],
-        ["2", "2.000", f"{notes}:1"],
-        ["3", "2.000", f"{notes}:6"],
+    head, *lines = result.stdout.splitlines()
+    assert head.split() == ["rank", "before", "moved", "score", "passage"]
+    assert [line.split() for line in lines[::2]] == [
+        ["1", "2", "↑", "1", "4.000", f"{notes}:3"],
+        ["2", "1", "↓", "1", "2.000", f"{notes}:1"],
+        ["3", "3", "=", "2.000", f"{notes}:6"],
     ]
-    assert "The capital of France is Paris" in result.stdout.splitlines()[1]
+    assert lines[1].strip().startswith("The capital of France is Paris")
 
 
 def test_json_is_one_document_with_everything_about_each_passage(command, notes):
     result = command("rank", "the capital of france", notes, "--top-n", 1, "--json")
     (entry,) = json.loads(result.stdout)
     text = entry.pop("text")
-    assert entry == {"rank": 1, "index": 1, "score": 4.0, "file": str(notes), "line": 3}
+    where = {"file": str(notes), "line": 3, "page": None}
+    assert entry == {"rank": 1, "before": 2, "index": 1, "score": 4.0, "fused": None, **where}
     assert text.startswith("The capital")
     assert text.endswith("century.")
 
@@ -47,18 +49,27 @@ def test_the_threshold_is_compared_after_the_mode(command, notes):
     assert [entry["score"] for entry in entries] == [pytest.approx(0.98201, abs=1e-5)]
 
 
-def test_top_n_of_0_prints_nothing(command, notes):
-    result = command("rank", "q", notes, "--top-n", 0)
-    assert (result.exit_code, result.output) == (0, "")
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--top-n", 0), "none of 3 passages is shown: --top-n is 0"),
+        (("--threshold", 9), "none of 3 passages scored 9 or more: lower --threshold, or leave it out"),
+    ],
+)
+def test_an_empty_ranking_prints_nothing_and_says_why(command, notes, options, reason):
+    result = command("rank", "q", notes, *options)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"nvrerank: {reason}\n")
 
 
 def test_the_options_say_which_model_scores(command, made_with, notes):
     command("rank", "q", notes, "--model", "org/name", "--revision", "v1", "--device", "cpu")
-    command("rank", "q", notes, "--hosted", "org/name", "--base-url", "http://127.0.0.1:9")
+    command("rank", "q", notes, "--max-length", 99, "--quantize", "int8", "--long-passages", "windows")
+    command("rank", "q", notes, "--hosted", "org/name", "--base-url", "http://127.0.0.1:9", "--timeout", 5)
     command("rank", "q", notes)
     assert made_with == [
         ScorerOptions(model="org/name", revision="v1", device="cpu"),
-        ScorerOptions(hosted="org/name", base_url="http://127.0.0.1:9"),
+        ScorerOptions(max_length=99, quantize="int8", long_passages="windows"),
+        ScorerOptions(hosted="org/name", base_url="http://127.0.0.1:9", timeout=5),
         ScorerOptions(),
     ]
 
@@ -111,7 +122,7 @@ def test_what_a_terminal_might_obey_is_not_printed(command, tmp_path):
 def test_a_passage_takes_one_line_of_the_terminals_width(command, tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "60")
     (tmp_path / "long.txt").write_text("many words\n" * 50, encoding="utf-8")
-    head, snippet = command("rank", "q", tmp_path / "long.txt").stdout.splitlines()[:2]
+    head, snippet = command("rank", "q", tmp_path / "long.txt").stdout.splitlines()[1:3]
     assert head.endswith(":1")
     assert len(snippet) == 60
     assert snippet.endswith("…")
@@ -121,17 +132,15 @@ def test_a_passage_takes_one_line_of_the_terminals_width(command, tmp_path, monk
     ("arguments", "words"),
     [
         (["q", "none.txt"], "none.txt can't be read: No such file"),
-        (["q", "folder"], "folder is a directory"),
         (["q", "binary"], "binary is not a text file"),
         (["q", "utf-16.txt"], "utf-16.txt is not a text file in UTF-8"),
         (["q", "a\0b"], "null"),
         ([" ", "-"], "query is blank"),
-        (["q", "-", "--top-n", "-1"], "top_n must be 0 or more"),
-        (["q", "-", "--threshold", "nan"], "threshold must be a number"),
+        (["q", "-", "--top-n", "-1"], "--top-n must be 0 or more"),
+        (["q", "-", "--threshold", "nan"], "--threshold must be a number"),
     ],
 )
 def test_a_bad_argument_is_one_line_on_stderr_and_status_2(command, tmp_path, monkeypatch, arguments, words):
-    (tmp_path / "folder").mkdir()
     (tmp_path / "binary").write_bytes(b"\x7fELF\x00\x01")
     (tmp_path / "utf-16.txt").write_text("text", encoding="utf-16")
     monkeypatch.chdir(tmp_path)
@@ -236,7 +245,7 @@ def test_whatever_the_shell_does_with_its_streams_there_is_no_traceback(tmp_path
 
 def test_a_model_that_is_not_there_is_one_line_on_stderr(tmp_path, notes):
     result = CliRunner().invoke(app, ["rank", "q", str(notes), "--model", str(tmp_path / "no-model")])
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert result.stderr.count("\n") == 1
     assert "no-model" in result.stderr
 

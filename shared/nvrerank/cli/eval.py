@@ -19,6 +19,7 @@ Format = Literal["text", "markdown", "json"]
 
 
 def evaluate(
+    context: typer.Context,
     data: Annotated[list[Path], typer.Argument(help="Folders in BEIR's layout.", metavar="FOLDER")],
     *,
     retriever: Annotated[
@@ -81,7 +82,7 @@ def evaluate(
     Stop it at any time: the same command goes on where it was. The exit status is 1 if a query could not
     be scored; the table marks where.
     """
-    with errors_in_one_line():
+    with errors_in_one_line(context):
         try:
             from nvrerank.evaluation import evaluate as run
 

@@ -8,12 +8,15 @@ from html.parser import HTMLParser
 _UNSEEN = frozenset({"script", "style", "template", "noscript", "svg"})
 _LINES = frozenset({"br", "dd", "dt", "li", "option", "tr"})
 _PARAGRAPHS = frozenset(
-    "address article aside blockquote body caption div dl fieldset figcaption figure footer form h1 h2 h3 h4 h5 "
-    "h6 header hr main nav ol p pre section summary table title ul".split()
+    {"address", "article", "aside", "blockquote", "body", "caption", "div", "dl", "fieldset", "figcaption"}
+    | {"figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "main", "nav", "ol"}
+    | {"p", "pre", "section", "summary", "table", "title", "ul"}
 )
 _CELLS = frozenset({"td", "th"})
-_BEGINNING = re.compile(rb"(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html)\b", re.I | re.S)
-_CHARSET = re.compile(rb"""(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.I)
+_BEGINNING = re.compile(
+    rb"(?is)(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html)\b"
+)
+_CHARSET = re.compile(rb"""(?i)(?:charset|encoding)\s*=\s*["']?\s*([\w.:-]+)""")
 
 
 def looks_like_html(data: bytes) -> bool:

@@ -95,7 +95,9 @@ def read_sources(names: Sequence[str]) -> list[Source]:
                     skipped.append(str(error))
     if skipped:
         more = f"; and {len(skipped) - _NAMED} more" if len(skipped) > _NAMED else ""
-        say(f"skipped {len(skipped)} files: {'; '.join(skipped[:_NAMED])}{more}")
+        say(
+            f"skipped {len(skipped)} {'file' if len(skipped) == 1 else 'files'}: {'; '.join(skipped[:_NAMED])}{more}"
+        )
     return [source for of_file in sources.values() for source in of_file]
 
 
@@ -105,7 +107,7 @@ def _found(name: str) -> list[str] | None:
         return list(_in_folder(name))
     if Path(name).exists() or not has_magic(name):
         return None
-    found = sorted(file for file in glob(name, recursive=True) if Path(file).is_file())
+    found = sorted(file for file in glob(name, recursive=True) if Path(file).is_file())  # noqa: PTH207 # absolute too
     if not found:
         raise ValueError(f"no file matches {name}")
     return found
@@ -194,10 +196,12 @@ def _json_lines(file: str, text: str) -> Iterator[Source]:
             value: Any = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{file}:{number} is no JSON: {error}") from error
-        passage = value.get("text") if isinstance(value, dict) else value
-        score = value.get("score") if isinstance(value, dict) else None
-        if not isinstance(passage, str):
-            raise ValueError(f'{file}:{number} has no text: write {{"text": "...", "score": 0.5}}')
-        if score is not None and not (type(score) in (int, float) and math.isfinite(score)):
-            raise ValueError(f"{file}:{number} has a score that is no number")
-        yield Source(file, passage, number, score=score)
+        match value if isinstance(value, dict) else {"text": value}:
+            case {"text": str(passage), **rest} if _is_score(score := rest.get("score")):
+                yield Source(file, passage, number, score=score)
+            case _:
+                raise ValueError(f'{file}:{number} should be a text or {{"text": "...", "score": 0.5}}')
+
+
+def _is_score(value: object) -> bool:
+    return value is None or (type(value) in (int, float) and math.isfinite(float(value)))  # type: ignore[arg-type]

@@ -1,139 +1,164 @@
-"""`nvrerank rank`: reranks a person's own text files.
+"""`nvrerank rank`: reranks a person's own files.
 
-Thin: files in, a table or one JSON document out. Cutting is in passages.py, ranking in ranking.py.
+Thin: files in (inputs.py), a table or a document out (formats.py). Ranking is in ranking.py.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
-import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Literal
 
 import typer
 
-from nvrerank.passages import Passage, cut
+from nvrerank.errors import RequestRejectedError
+from nvrerank.models import MODELS
 from nvrerank.ranking import RankOptions, ScoreMode, rerank
-from nvrerank.results import Ranked, Ranking
+from nvrerank.results import Ranking
 from nvrerank.scorer import Scorer
 from nvrerank.texts import clean_query
+from nvrerank.windows import LongPassages
 
 from .atomic_write import checked_target, write_atomically
+from .formats import as_csv, as_json, as_page, as_table
+from .inputs import Source, read_sources
 from .output import errors_in_one_line, print_out, say
-from .scorer_options import MakeScorer, ScorerOptions, scorer_for
+from .scorer_options import MakeScorer, Quantize, ScorerOptions, scorer_for
 
-_PAGE = 30  # passages; each one's sentences are scored too
+Format = Literal["table", "json", "csv", "html"]
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A passage and the file it is from."""
-
-    file: str
-    passage: Passage
+def _hosted_models() -> list[str]:
+    return [model.id for model in MODELS if model.hosted and not model.retired]
 
 
 def rank(
     context: typer.Context,
     question: Annotated[str, typer.Argument(help="What you want to know.")],
-    files: Annotated[list[str], typer.Argument(help="Text files; - is standard input.", metavar="FILE")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            help="Text, HTML, JSON lines or PDF (extra pdf); folders; patterns; - is standard input.",
+            metavar="FILE",
+        ),
+    ],
     *,
     model: Annotated[str | None, typer.Option(help="Folder or hub name; else the bundled model.")] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda.")] = None,
+    quantize: Annotated[Quantize | None, typer.Option(help="On a CPU: 8-bit integers, faster.")] = None,
+    max_length: Annotated[
+        int | None, typer.Option(help="Tokens of question and passage that a local model reads.")
+    ] = None,
     hosted: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="A model behind an API; the key is NVIDIA_API_KEY.")
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="A model behind an API; the key is NVIDIA_API_KEY.",
+            autocompletion=_hosted_models,
+        ),
     ] = None,
     base_url: Annotated[
         str | None, typer.Option(help="The API's address, such as that of a NIM of your own.")
     ] = None,
+    api_key: Annotated[
+        str | None,
+        typer.Option("--api-key-env", metavar="VARIABLE", help="What holds the key of another host."),
+    ] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds that an API may take, all in all.")] = None,
+    long_passages: Annotated[
+        LongPassages | None,
+        typer.Option(
+            help="What becomes of one that the model can't read whole: cut, read in parts, refused."
+        ),
+    ] = None,
     top_n: Annotated[int | None, typer.Option(help="At most so many passages; else all.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Least score that stays.")] = None,
     score_mode: Annotated[ScoreMode, typer.Option(help="sigmoid: scores in 0..1.")] = "logit",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    fuse: Annotated[
+        Literal["rrf", "zscore"] | None,
+        typer.Option(help="Order also by the input's order (rrf) or by the scores of JSON lines (zscore)."),
+    ] = None,
+    style: Annotated[Format, typer.Option("--format", help="How the ranking is printed.")] = "table",
+    json_too: Annotated[bool, typer.Option("--json", help="As --format json.")] = False,
     html: Annotated[
         str | None, typer.Option(metavar="FILE", help="Also write a page, with the best sentences marked.")
     ] = None,
 ) -> None:
-    """Order the passages of text files by their relevance to a question, best first.
+    """Order the passages of files by their relevance to a question, best first.
 
-    A passage is a few paragraphs, cut at blank lines. It comes with its rank, its score, and the file
-    and line where it starts.
+    A passage is a few paragraphs, cut at blank lines; a line of JSON ({"text": "...", "score": 0.5}) is one
+    as it is. It comes with its place now and before, its score, and the file and line (of a PDF the page)
+    where it starts.
     """
     make_scorer: MakeScorer = context.obj or scorer_for
-    with errors_in_one_line():
-        options = RankOptions(top_n, threshold, score_mode)
+    with errors_in_one_line(context):
+        options = RankOptions(top_n, threshold, score_mode, fuse=fuse)
         query = clean_query(question)
         target = None if html is None else checked_target(html)
-        scorer = make_scorer(ScorerOptions(model, revision, device, hosted, base_url))
-        sources = [Source(file, passage) for file in files for passage in cut(_read(file))]
-        if not sources:
-            say("nothing to rank: no text in " + ", ".join(files))
-        ranked = rerank(scorer, query, [source.passage.text for source in sources], **asdict(options))
-        print_out(_as_json(ranked, sources) if as_json else _as_table(ranked, sources))
+        wanted = ScorerOptions(
+            model=model,
+            revision=revision,
+            device=device,
+            hosted=hosted,
+            base_url=base_url,
+            api_key_env=api_key,
+            long_passages=long_passages,
+            max_length=max_length,
+            quantize=quantize,
+            timeout=timeout,
+        )
+        scorer = make_scorer(wanted)
+        sources = read_sources(files)
+        scores = [source.score for source in sources]
+        if fuse == "zscore" and None in scores:
+            raise ValueError(
+                "--fuse zscore needs what retrieval scored each passage: give a file of JSON lines (.jsonl) "
+                'such as {"text": "...", "score": 0.5}, or use --fuse rrf'
+            )
+        with _naming(sources):
+            ranking = rerank(
+                scorer,
+                query,
+                [source.text for source in sources],
+                top_n=options.top_n,
+                threshold=options.threshold,
+                score_mode=options.score_mode,
+                fuse=options.fuse,
+                retrieval_scores=scores if any(score is not None for score in scores) else None,
+            )
+        if not ranking:
+            say(_why_nothing(files, len(sources), options))
+        print_out(_formatted(ranking, sources, scorer, "json" if json_too else style))
         if target is not None:  # a ranking that was paid for is printed, whatever becomes of the page
-            write_atomically(target, _as_page(ranked, sources, scorer))
+            write_atomically(target, as_page(ranking, sources, scorer))
 
 
-def _read(file: str) -> str:
-    """A file's text; bytes that are not UTF-8 are replaced, and that is said.
-
-    Raises:
-        ValueError: It can't be read, or is not text.
-        OSError: Standard input can't be read.
-    """
-    if file == "-":
-        if sys.stdin is None:
-            raise OSError("standard input is closed: pipe a text into it, or name a file")
-        data = sys.stdin.buffer.read()
-    elif Path(file).is_dir():
-        raise ValueError(f"{file} is a directory: name the files in it")
-    else:
-        try:
-            data = Path(file).read_bytes()
-        except OSError as error:
-            raise ValueError(f"{file} can't be read: {error.strerror}") from error
-    if b"\0" in data:
-        raise ValueError(f"{file} is not a text file in UTF-8")
-    text = data.decode("utf-8-sig", "replace")
-    if "\ufffd" in text and "\ufffd".encode() not in data:
-        say(f"{file} is not all UTF-8: \ufffd stands for what could not be read")
-    return text
+def _formatted(ranking: Ranking, sources: Sequence[Source], scorer: Scorer, style: Format) -> str:
+    if style == "html":
+        return as_page(ranking, sources, scorer)
+    write = {"json": as_json, "csv": as_csv, "table": as_table}[style]
+    return write(ranking, sources)
 
 
-def _as_json(ranked: Sequence[Ranked], sources: Sequence[Source]) -> str:
-    entries = []
-    for place, one in enumerate(ranked, start=1):
-        file, passage = sources[one.index].file, sources[one.index].passage
-        entry = {"rank": place, "index": one.index, "score": one.score}
-        entries.append({**entry, "file": file, "line": passage.line, "text": passage.text})
-    return json.dumps(entries, indent=2)
+def _why_nothing(files: Sequence[str], count: int, options: RankOptions) -> str:
+    if not count:
+        return "nothing to rank: no text in " + ", ".join(files)
+    if options.top_n == 0:
+        return f"none of {count} passages is shown: --top-n is 0"
+    return (
+        f"none of {count} passages scored {options.threshold:g} or more: lower --threshold, or leave it out"
+    )
 
 
-def _as_table(ranked: Sequence[Ranked], sources: Sequence[Source]) -> str:
-    width = shutil.get_terminal_size((100, 24)).columns
-    lines = []
-    for place, one in enumerate(ranked, start=1):
-        file, passage = sources[one.index].file, sources[one.index].passage
-        lines.append(f"{place:>3}  {one.score:8.3f}  {_printable(file)}:{passage.line}")
-        lines.append(_shortened(" " * 15 + _printable(passage.text), width))
-    return "\n".join(lines)
-
-
-def _as_page(ranked: Ranking, sources: Sequence[Source], scorer: Scorer) -> str:
-    from nvrerank.show import best_sentences, page
-
-    labels = [f"{source.file}:{source.passage.line}" for source in sources]
-    return page(ranked, rows=_PAGE, marks=best_sentences(scorer, ranked, rows=_PAGE), labels=labels)
-
-
-def _printable(text: str) -> str:
-    """On one line, and without what a terminal might obey."""
-    return "".join(sign if sign.isprintable() else " " for sign in " ".join(text.split()))
-
-
-def _shortened(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
+@contextmanager
+def _naming(sources: Sequence[Source]) -> Iterator[None]:
+    """Within it an error about a passage names its file and line in place of an index."""
+    try:
+        yield
+    except RequestRejectedError as error:
+        if error.index is None:
+            raise
+        label, error.index = sources[error.index].label, None
+        error.args = (f"{label}: {error}",)
+        raise
