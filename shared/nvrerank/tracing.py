@@ -1,6 +1,6 @@
 """A span of OpenTelemetry for each call of `rerank` and `arerank` that asks a scorer.
 
-Through opentelemetry-api alone, and only once the program itself has loaded it. Names are those of the GenAI
+Through opentelemetry-api alone, and only once the program itself has set it up. Names are those of the GenAI
 conventions where there are such; they have none for reranking yet (semantic-conventions-genai, issue 253), so
 what is ours is called `nvrerank.*`. `openinference.span.kind` and `reranker.*` are OpenInference's.
 """
@@ -23,7 +23,7 @@ from .results import Ranking
 from .scorer import Scorer
 
 if TYPE_CHECKING:
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, Tracer
 
 CAPTURE = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 """The environment variable by which the GenAI conventions let texts into spans."""
@@ -97,14 +97,21 @@ _OFF = nullcontext(_NOBODY)
 
 
 def call_span(scorer: Scorer, options: Any, passages: int) -> AbstractContextManager[CallSpan]:
-    """The span that a call runs in; nothing until the program has loaded OpenTelemetry.
+    """The span that a call runs in; nothing until the program has set OpenTelemetry up.
 
     Args:
         scorer: Whom the call asks.
         options: How the logits become an order: a `RankOptions`.
         passages: How many there are.
     """
-    return _recorded(scorer, options, passages) if "opentelemetry.trace" in sys.modules else _OFF
+    if "opentelemetry.trace" not in sys.modules:
+        return _OFF
+    from opentelemetry import trace
+
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, trace.ProxyTracerProvider):  # it stands for one that nobody has set
+        return _OFF
+    return _recorded(provider.get_tracer("nvrerank"), scorer, options, passages)
 
 
 def count(**counts: float) -> None:
@@ -119,11 +126,9 @@ def count(**counts: float) -> None:
 
 
 @contextmanager
-def _recorded(scorer: Scorer, options: Any, passages: int) -> Iterator[CallSpan]:
-    from opentelemetry.trace import get_tracer
-
+def _recorded(tracer: Tracer, scorer: Scorer, options: Any, passages: int) -> Iterator[CallSpan]:
     attributes = _asked(scorer.name, options, passages)
-    with get_tracer("nvrerank").start_as_current_span(
+    with tracer.start_as_current_span(
         f"rerank {scorer.name}",
         attributes=attributes,
         record_exception=False,  # its message and traceback may quote a text

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import opentelemetry.trace  # noqa: F401 (loaded but not set up, it adds nothing)
 from walk import hosted, local, walk
 
 import nvrerank

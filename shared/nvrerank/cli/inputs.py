@@ -94,10 +94,9 @@ def read_sources(names: Sequence[str]) -> list[Source]:
                 except (ValueError, MissingExtraError) as error:
                     skipped.append(str(error))
     if skipped:
-        more = f"; and {len(skipped) - _NAMED} more" if len(skipped) > _NAMED else ""
-        say(
-            f"skipped {len(skipped)} {'file' if len(skipped) == 1 else 'files'}: {'; '.join(skipped[:_NAMED])}{more}"
-        )
+        count, more = len(skipped), len(skipped) - _NAMED
+        told = "; ".join(skipped[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
+        say(f"skipped {count} {'file' if count == 1 else 'files'}: {told}")
     return [source for of_file in sources.values() for source in of_file]
 
 
@@ -197,11 +196,13 @@ def _json_lines(file: str, text: str) -> Iterator[Source]:
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{file}:{number} is no JSON: {error}") from error
         match value if isinstance(value, dict) else {"text": value}:
-            case {"text": str(passage), **rest} if _is_score(score := rest.get("score")):
+            case {"text": str(passage), "score": int() | float() as score} if _is_finite(score):
                 yield Source(file, passage, number, score=score)
+            case {"text": str(passage), **rest} if rest.get("score") is None:
+                yield Source(file, passage, number)
             case _:
                 raise ValueError(f'{file}:{number} should be a text or {{"text": "...", "score": 0.5}}')
 
 
-def _is_score(value: object) -> bool:
-    return value is None or (type(value) in (int, float) and math.isfinite(float(value)))  # type: ignore[arg-type]
+def _is_finite(score: float) -> bool:
+    return not isinstance(score, bool) and abs(score) < math.inf

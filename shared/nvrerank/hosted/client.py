@@ -19,6 +19,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from nvrerank.errors import BadResponseError, InvalidArgumentError, NVRerankError, ScorerClosedError
+from nvrerank.tracing import count
 
 from .concurrency import Limiter, RetryBudget
 from .deadline import Deadline
@@ -31,6 +32,7 @@ from .transport import LATE, AsyncPoolTransport, PoolOptions, PoolTransport, aex
 _log = logging.getLogger("nvrerank")
 _chance = random.SystemRandom()
 _LOGGED = "%s %d passages in %d bytes, try %d: %s"  # no address, text or key
+_WAITING = "waiting %.2f s before try %d of a request, after %s"
 _OK = 200
 
 T = TypeVar("T")
@@ -154,6 +156,7 @@ class Client:
         result = outcome.status if isinstance(outcome, Reply) else outcome.kind
         method, size = "GET" if attempt.body is None else "POST", len(request.body or b"")
         _log.debug(_LOGGED, method, len(request.positions), size, attempt.tries, result)
+        count(tries=1)
         if self._closed:
             raise _closed()
         if isinstance(outcome, Reply) and outcome.status == _OK:
@@ -168,6 +171,8 @@ class Client:
         left, chance, now = deadline.remaining(), _chance.random(), time.time()
         following = self._policy.following(attempt, outcome, remaining=left, chance=chance, now=now)
         if following and (following.tries == attempt.tries or self._budget.spend()):
+            _log.info(_WAITING, following.pause, following.tries, result)
+            count(wait=following.pause)
             return following
         held_back = following is not None
         raise error_for(outcome, ErrorContext(self._settings, request, attempt, held_back, now))

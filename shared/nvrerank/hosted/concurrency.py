@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from typing import TypeVar
 
 from .deadline import Deadline
@@ -135,7 +136,7 @@ def in_threads(score: Callable[[B], R], batches: Sequence[B], width: int, deadli
 
     with ThreadPoolExecutor(min(width, len(batches)), thread_name_prefix="nvrerank") as threads:
         try:
-            wait([threads.submit(work) for _ in range(min(width, len(batches)))])
+            wait([threads.submit(copy_context().run, work) for _ in range(min(width, len(batches)))])
         except BaseException:  # such as a KeyboardInterrupt
             deadline.stop()
             raise
