@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -61,7 +60,7 @@ class _RecordedSpan(CallSpan):
         self._scorer = scorer
         self._attributes = attributes
         self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
+        self._counts: dict[str, float] = {}
 
     def told(self, ranking: Ranking, error: NVRerankError | None = None) -> Ranking:
         if os.environ.get(CAPTURE, "").strip().lower() in _CAPTURED:
@@ -73,10 +72,10 @@ class _RecordedSpan(CallSpan):
             self._span.set_attributes({"nvrerank.passthrough": True, "error.type": type(error).__name__})
         return ranking
 
-    def count(self, counts: Mapping[str, float]) -> None:
-        """Adds to the sums; from any thread."""
+    def count(self, name: str, number: float) -> None:
+        """Adds to a sum; from any thread."""
         with self._lock:
-            self._counts.update(counts)
+            self._counts[name] = self._counts.get(name, 0) + number
 
     def failed(self, error: BaseException) -> None:
         """Tells what was raised; a scorer's own words may quote a passage, and stay out."""
@@ -114,15 +113,16 @@ def call_span(scorer: Scorer, options: Any, passages: int) -> AbstractContextMan
     return _recorded(provider.get_tracer("nvrerank"), scorer, options, passages)
 
 
-def count(**counts: float) -> None:
+def count(name: str, number: float = 1) -> None:
     """Adds to what the call that this thread or task works for is told to have needed.
 
     Args:
-        **counts: By name below `nvrerank.`; __ stands for a dot.
+        name: The attribute's.
+        number: How much more.
     """
     call = _current.get()
     if call is not None:
-        call.count({f"nvrerank.{name.replace('__', '.')}": number for name, number in counts.items()})
+        call.count(name, number)
 
 
 @contextmanager

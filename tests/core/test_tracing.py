@@ -27,7 +27,8 @@ class ByLength(Scorer):
     name = "by-length-1b"
 
     def _score(self, query, passages):
-        count(tries=2, cache__hits=len(passages))
+        count("nvrerank.tries", 2)
+        count("nvrerank.cache.hits", len(passages))
         return [float(len(passage)) for passage in passages]
 
 
@@ -200,7 +201,7 @@ def test_calls_at_once_count_for_themselves(spans):
 
     asyncio.run(both())
     assert [span.attributes["nvrerank.tries"] for span in spans()] == [2, 2]
-    count(tries=1)  # outside a call: nobody is told
+    count("nvrerank.tries")  # outside a call: nobody is told
 
 
 def test_a_span_that_is_not_sampled_is_told_nothing(monkeypatch):

@@ -156,7 +156,7 @@ class Client:
         result = outcome.status if isinstance(outcome, Reply) else outcome.kind
         method, size = "GET" if attempt.body is None else "POST", len(request.body or b"")
         _log.debug(_LOGGED, method, len(request.positions), size, attempt.tries, result)
-        count(tries=1)
+        count("nvrerank.tries")
         if self._closed:
             raise _closed()
         if isinstance(outcome, Reply) and outcome.status == _OK:
@@ -172,7 +172,7 @@ class Client:
         following = self._policy.following(attempt, outcome, remaining=left, chance=chance, now=now)
         if following and (following.tries == attempt.tries or self._budget.spend()):
             _log.info(_WAITING, following.pause, following.tries, result)
-            count(wait=following.pause)
+            count("nvrerank.wait", following.pause)
             return following
         held_back = following is not None
         raise error_for(outcome, ErrorContext(self._settings, request, attempt, held_back, now))

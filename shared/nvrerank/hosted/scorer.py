@@ -20,6 +20,7 @@ from nvrerank.per_process import PerProcess
 from nvrerank.scorer import Scale, Scored, Scorer, scoring_errors
 from nvrerank.texts import clean_query
 from nvrerank.token_counter import TokenCounter
+from nvrerank.tracing import count
 from nvrerank.truncation import Notices, warn_caller
 from nvrerank.windows import Cutting, LongPassages, WindowPlan
 
@@ -329,7 +330,10 @@ class HostedScorer(Scorer):
     def _finish(self, plan: list[list[int]], answers: Sequence[Scores]) -> list[Scored]:
         """The scores in input order; notes what they cost and what scale they are of."""
         logits = put_back(plan, [one.logits for one in answers], sum(map(len, plan)))
-        self._usage.append(total_usage([one.usage for one in answers]))  # no lock: a fork might find it taken
+        cost = total_usage([one.usage for one in answers])
+        self._usage.append(cost)  # no lock: a fork might find it taken
+        if tokens := cost.prompt_tokens or cost.total_tokens:
+            count("gen_ai.usage.input_tokens", tokens)
         if self._settings.scale is None:
             self._learn_scale(logits)
         truncated = False if self._settings.truncate == "NONE" else None
