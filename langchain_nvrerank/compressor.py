@@ -15,6 +15,7 @@ from nvrerank.adapters import checked_candidates
 from nvrerank.fusion import as_data, as_fusion
 
 from .documents import DOCUMENTS_KEYS, QUERY_KEYS, images, ranked_documents, retrieval_scores, value_of
+from .openinference import under_run
 
 
 class NVIDIARerank(RerankFields, BaseDocumentCompressor):
@@ -64,7 +65,8 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         candidates = checked_candidates(documents, Document, "documents")
         run = self._start(CallbackManager, callbacks, query, candidates)
         try:
-            ranked = rerank(**self._arguments(query, candidates))
+            with under_run(run, self._reranker_attributes()):
+                ranked = rerank(**self._arguments(query, candidates))
             result = ranked_documents(candidates, ranked, self.score_mode)
         except BaseException as error:
             run.on_chain_error(error)
@@ -79,7 +81,8 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         candidates = checked_candidates(documents, Document, "documents")
         run = await self._start(AsyncCallbackManager, callbacks, query, candidates)
         try:
-            ranked = await arerank(**self._arguments(query, candidates))
+            with under_run(run, self._reranker_attributes()):
+                ranked = await arerank(**self._arguments(query, candidates))
             result = ranked_documents(candidates, ranked, self.score_mode)
         except BaseException as error:
             await run.on_chain_error(error)
@@ -128,6 +131,13 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         return manager.configure(inherited, local_metadata=metadata).on_chain_start(
             None, inputs, name=type(self).__name__, run_type=self.run_type
         )
+
+    def _reranker_attributes(self) -> dict[str, Any]:
+        """What OpenInference tells of a span of the kind RERANKER, without texts."""
+        if self.run_type != "reranker":
+            return {}
+        top_k = {} if self.top_n is None else {"reranker.top_k": self.top_n}
+        return {"reranker.model_name": self.scorer.name, **top_k}
 
     def _arguments(self, query: str, documents: list[Document]) -> dict[str, Any]:
         texts = [document.page_content for document in documents]
