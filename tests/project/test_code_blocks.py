@@ -1,0 +1,117 @@
+"""Every code block of README and docs runs, or says in its title what it needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fake_nim import FakeNIM
+from support.blocks import PAGES, ROOT, Block, Run, blocks, check_extras, check_targets, same_output
+
+NEEDS: dict[str, list[str]] = {}
+"""What the pages' blocks need that is not here: these blocks, and no other, do not run."""
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[Block], None]:
+    """Runs a page's blocks in a folder that has the repository's notebooks and a data set; a NIM answers."""
+    (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
+    _write_data_set(tmp_path / "data" / "handbook")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    with FakeNIM() as nim:
+        monkeypatch.setenv("NVIDIA_BASE_URL", nim.url)
+        monkeypatch.setenv("NVIDIA_API_KEY", "nvapi-of-the-tests")
+        yield Run({"http://localhost:8000": f"http://{nim.host}"}, capsys)
+
+
+def _write_data_set(folder: Path) -> None:
+    """The notebooks' handbook in BEIR's layout, by paragraphs."""
+    handbook = ROOT / "notebooks" / "handbook"
+    paragraphs = {
+        f"{file.stem}-{number}": " ".join(text.split())
+        for file in sorted(handbook.glob("*.md"))
+        for number, text in enumerate(file.read_text(encoding="utf-8").split("\n\n"))
+        if file.name != "README.md"
+    }
+    answers = json.loads((handbook / "questions.json").read_text(encoding="utf-8"))
+    (folder / "qrels").mkdir(parents=True)
+    for name, texts in (("corpus", paragraphs), ("queries", dict(enumerate(answers)))):
+        lines = [json.dumps({"_id": str(key), "text": text}) for key, text in texts.items()]
+        (folder / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    judged = [
+        f"{number}\t{key}\t1"
+        for number, answer in enumerate(answers.values())
+        for key, text in paragraphs.items()
+        if answer in text
+    ]
+    lines = ["query-id\tcorpus-id\tscore", *judged]
+    (folder / "qrels" / "test.tsv").write_text("\n".join(lines), encoding="utf-8")
+
+
+@pytest.mark.slow
+@each_page
+def test_the_blocks_of_a_page_run_from_top_to_bottom(page, run):
+    for block in blocks(page):
+        run(block)
+
+
+def test_no_other_block_than_these_is_left_out():
+    left_out = {
+        str(page.relative_to(ROOT)): [block.needs for block in blocks(page) if block.needs] for page in PAGES
+    }
+    assert {page: needs for page, needs in left_out.items() if needs} == NEEDS
+
+
+def block_of(code: str, language: str = "sh", needs: str | None = None) -> Block:
+    return Block(ROOT / "README.md", 1, language, needs, code)
+
+
+@pytest.mark.parametrize("fence", ["```", "```bash", "```python norun", '```python title="An example"'])
+def test_a_fence_without_a_rule_is_refused(tmp_path, fence):
+    page = tmp_path / "page.md"
+    page.write_text(f"Some words.\n\n{fence}\n1 / 0\n```\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"page\.md:3: no rule for"):
+        list(blocks(page))
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        block_of("1 / 0", "python"),
+        block_of("def (", "python", "a GPU"),
+        block_of("nvrerank rank 'who?' no-such-file.txt"),
+        block_of("nvrerank rank 'who?' notes.txt --best-of 3", needs="a GPU"),
+        block_of("curl https://example.org"),
+        block_of("rm notes.txt", needs="courage"),
+        block_of("pip install 'nvrerank[nonsense]'"),
+        block_of("make nonsense"),
+        block_of("something was printed", "output"),
+        block_of("+ from nvrerank import nonsense", "diff"),
+        block_of("some words", "text"),
+    ],
+    ids=lambda block: block.code,
+)
+def test_a_block_that_is_wrong_fails(block, run):
+    with pytest.raises((Exception, SystemExit)) as raised:
+        run(block)
+    assert "README.md:1" in raised.value.__notes__[0]
+
+
+def test_what_was_printed_is_compared_and_numbers_nearly():
+    same_output("1  3.14  yes\n", "1 3.13   yes")
+    for other in ("1 3.2 yes", "2 3.14 yes", "1 3.14 no"):
+        with pytest.raises(AssertionError):
+            same_output("1 3.14 yes", other)
+
+
+def test_extras_and_targets_that_exist_are_accepted():
+    check_extras(["nvrerank[local,langchain]"])
+    check_extras(["-e", ".[all]"])
+    check_targets(["bench", "BENCH=--contended"])
