@@ -18,7 +18,7 @@ from notebooks.execute import FOLDER, blemishes, fingerprint
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 OURS = ("nvrerank", "langchain_nvrerank", "llamaindex_nvrerank")
 ANSWERS = {
-    "langchain_rag": "Complaints go to the committee",
+    "langchain_rag": "Nobody is told what another member has borrowed",
     "llamaindex_rag": "No appointment is needed except",
     "hosted_and_local": "taken out of the country",
 }
