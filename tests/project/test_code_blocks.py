@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from fake_nim import FakeNIM
 from support.blocks import PAGES, ROOT, Block, Run, blocks, check_extras, check_targets, same_output
 
-NEEDS = {"docs/hosted.md": ["Docker, an NVIDIA GPU and an NGC key"]}
+NEEDS = {
+    "docs/evaluation.md": [
+        "the data sets and a key",
+        "the data sets",
+        "the data sets, run files, weights and a key",
+    ],
+    "docs/hosted.md": ["Docker, an NVIDIA GPU and an NGC key"],
+}
 """What the pages' blocks need that is not here: these blocks, and no other, do not run."""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -19,40 +27,17 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.rel
 @pytest.fixture
 def run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[[Block], None]:
-    """Runs a page's blocks in a folder that has the repository's notebooks and a data set; a NIM answers."""
+) -> Iterator[Callable[[Block], None]]:
+    """Runs a page's blocks in a folder of their own that has the repository's notebooks; a NIM answers."""
     (tmp_path / "notebooks").symlink_to(ROOT / "notebooks")
-    _write_data_set(tmp_path / "data" / "handbook")
+    page = ModuleType("page")
+    monkeypatch.setitem(sys.modules, page.__name__, page)  # where the type hints of its classes are looked up
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
     with FakeNIM(models=[{"id": "nvidia/llama-nemotron-rerank-1b-v2"}]) as nim:
         monkeypatch.setenv("NVIDIA_BASE_URL", nim.url)
         monkeypatch.setenv("NVIDIA_API_KEY", "nvapi-of-the-tests")
-        yield Run({"http://localhost:8000": f"http://{nim.host}"}, capsys)
-
-
-def _write_data_set(folder: Path) -> None:
-    """The notebooks' handbook in BEIR's layout, by paragraphs."""
-    handbook = ROOT / "notebooks" / "handbook"
-    paragraphs = {
-        f"{file.stem}-{number}": " ".join(text.split())
-        for file in sorted(handbook.glob("*.md"))
-        for number, text in enumerate(file.read_text(encoding="utf-8").split("\n\n"))
-        if file.name != "README.md"
-    }
-    answers = json.loads((handbook / "questions.json").read_text(encoding="utf-8"))
-    (folder / "qrels").mkdir(parents=True)
-    for name, texts in (("corpus", paragraphs), ("queries", dict(enumerate(answers)))):
-        lines = [json.dumps({"_id": str(key), "text": text}) for key, text in texts.items()]
-        (folder / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    judged = [
-        f"{number}\t{key}\t1"
-        for number, answer in enumerate(answers.values())
-        for key, text in paragraphs.items()
-        if answer in text
-    ]
-    lines = ["query-id\tcorpus-id\tscore", *judged]
-    (folder / "qrels" / "test.tsv").write_text("\n".join(lines), encoding="utf-8")
+        yield Run(page, {"http://localhost:8000": f"http://{nim.host}"}, capsys)
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import typer
@@ -76,13 +77,15 @@ class Run:
     """The blocks of one page, from top to bottom.
 
     Args:
-        folder: Where commands run and files are written.
+        page: The module that the page's names live in.
         servers: Addresses that the pages name, and what answers in their place.
         capture: Returns what was printed since it was last asked.
     """
 
-    def __init__(self, servers: dict[str, str], capture: pytest.CaptureFixture[str]) -> None:
-        self._names: dict[str, object] = {"__name__": "page"}
+    def __init__(
+        self, page: ModuleType, servers: dict[str, str], capture: pytest.CaptureFixture[str]
+    ) -> None:
+        self._names = vars(page)
         self._servers = servers
         self._capture = capture
         self._printed = ""
