@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,9 +39,12 @@ def run(
         monkeypatch.setenv("NVIDIA_BASE_URL", nim.url)
         monkeypatch.setenv("NVIDIA_API_KEY", "nvapi-of-the-tests")
         yield Run(page, {"http://localhost:8000": f"http://{nim.host}"}, capsys)
+    vars(page).clear()
+    gc.collect()  # here, where it is forgiven that LlamaIndex's chat memory leaves its database open
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*aiosqlite.core.Connection:ResourceWarning")
 @each_page
 def test_the_blocks_of_a_page_run_from_top_to_bottom(page, run):
     for block in blocks(page):
