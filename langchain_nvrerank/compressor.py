@@ -1,4 +1,4 @@
-"""A `Scorer` as LangChain's document compressor: options, runs for tracers, sync and async."""
+"""A `Scorer` as LangChain's document compressor: runs for tracers, sync and async."""
 
 from __future__ import annotations
 
@@ -10,19 +10,11 @@ from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.runnables import RunnableConfig, RunnableLambda, ensure_config
 
 from nvrerank import arerank, rerank
-from nvrerank.adapters import text_only
-from nvrerank.fields import RerankFields
+from nvrerank.adapter_fields import RerankFields
+from nvrerank.adapters import checked_candidates
 from nvrerank.fusion import as_data, as_fusion
 
-from .documents import (
-    DOCUMENTS_KEYS,
-    QUERY_KEYS,
-    checked_documents,
-    has_image,
-    ranked_documents,
-    retrieval_scores,
-    value_of,
-)
+from .documents import DOCUMENTS_KEYS, QUERY_KEYS, images, ranked_documents, retrieval_scores, value_of
 
 
 class NVIDIARerank(RerankFields, BaseDocumentCompressor):
@@ -44,46 +36,9 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
     `metadata["fused_score"]`. "zscore" takes what retrieval scored from the first of
     `metadata["retrieval_score"]`, `["relevance_score"]` and `["score"]` that is a number.
 
-    Without `scorer` it takes what NVIDIA's official class of this name takes, and makes its scorer of that.
-    No connection is opened before the first use. `close()`, or a with statement, closes those of a scorer
-    that was made here. Copies share the scorer. A dump or pickle has the settings and never a key: assign
-    `api_key` to what was unpickled, unless the key is in NVIDIA_API_KEY.
-
     Attributes:
-        scorer: What scores: `nvrerank.LocalScorer()` or any other `nvrerank.Scorer`, in place of all the
-            arguments from `model` to `send_key_over_http`. None: a `nvrerank.HostedScorer` made of them.
-        model: The model's name. None: NVIDIA's own default, or what the server of `base_url` lists first.
-        base_url: A server's root, its /v1, a proxy's prefix or a full endpoint. None: NVIDIA_BASE_URL,
-            else NVIDIA's hosted API.
-        nvidia_api_key: The key, a str or a SecretStr. None: `api_key`.
-        api_key: The same. None: NVIDIA_API_KEY, which is sent to NVIDIA's own hosts only.
-        max_batch_size: Passages a request, at most; never more than the server takes. None: 512.
-        long_passages: What becomes of a passage that is too long: "truncate" cuts its end off, "windows"
-            scores it in parts, "error" refuses it. None: as `truncate` says.
-        truncate: What the server does with a pair that is too long: "END" cuts, "NONE" refuses. None: as
-            `long_passages` says; if that says nothing, as the server likes.
-        default_headers: More headers for every request.
-        timeout: Seconds a call may take, all in all. None: 60.
-        max_retries: Tries after the first. None: 3.
-        max_concurrency: Requests under way at once, over all calls. None: 8.
-        verify: What TLS trusts: the usual authorities (None or True), those of a file or folder, or
-            anybody (False). `verify_ssl` is the same.
-        send_key_over_http: Whether a key that was passed may go to another machine in clear.
-        top_n: At most so many results; None: all, 0: none.
-        threshold: Least score that stays (inclusive), compared after `score_mode`; drops blanks.
-        score_mode: "logit" as the model gives it, or "sigmoid" for 0..1.
-        on_error: "raise", or "passthrough": the retrieval order cut to top_n, and one warning.
-        fuse: None orders by the reranker alone; "rrf" fuses with the retrieval order, "zscore" with the
-            retrieval scores; `nvrerank.ReciprocalRankFusion(...)` and `nvrerank.ZScoreFusion(...)` hold
-            parameters. Scores and `threshold` stay the reranker's own.
         run_type: What tracers show a reranking as: "chain", which all of them know, or "reranker",
             which OpenInference shows as a span of its own kind.
-
-    Raises:
-        ValueError: An option is unknown, of the wrong type, out of range or at odds with another; most
-            are a `pydantic.ValidationError`. Also when it is assigned later, and then nothing changes.
-        TypeError: A key or header is of the wrong type.
-        nvrerank.MissingKeyError: NVIDIA's host wants a key and there is none.
     """
 
     run_type: Literal["chain", "reranker"] = "chain"
@@ -106,12 +61,10 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
             ValueError: The query is blank.
             nvrerank.NVRerankError: The scorer failed (unless `on_error="passthrough"`).
         """
-        candidates = checked_documents(documents)
-        manager = CallbackManager.configure(_own_or_inherited(callbacks), local_metadata=self._run_metadata())
-        run = manager.on_chain_start(None, {"query": query, "documents": candidates}, **self._run_kind())
+        candidates = checked_candidates(documents, Document, "documents")
+        run = self._start(CallbackManager, callbacks, query, candidates)
         try:
-            scorer, texts = text_only(self.scorer, _texts(candidates), _images(candidates))
-            ranked = rerank(scorer, query, texts, **self._told(candidates))
+            ranked = rerank(**self._arguments(query, candidates))
             result = ranked_documents(candidates, ranked, self.score_mode)
         except BaseException as error:
             run.on_chain_error(error)
@@ -123,16 +76,10 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         self, documents: Iterable[Document], query: str, callbacks: Callbacks | None = None
     ) -> list[Document]:
         """As `compress_documents`, without blocking the event loop."""
-        candidates = checked_documents(documents)
-        manager = AsyncCallbackManager.configure(
-            _own_or_inherited(callbacks), local_metadata=self._run_metadata()
-        )
-        run = await manager.on_chain_start(
-            None, {"query": query, "documents": candidates}, **self._run_kind()
-        )
+        candidates = checked_candidates(documents, Document, "documents")
+        run = await self._start(AsyncCallbackManager, callbacks, query, candidates)
         try:
-            scorer, texts = text_only(self.scorer, _texts(candidates), _images(candidates))
-            ranked = await arerank(scorer, query, texts, **self._told(candidates))
+            ranked = await arerank(**self._arguments(query, candidates))
             result = ranked_documents(candidates, ranked, self.score_mode)
         except BaseException as error:
             await run.on_chain_error(error)
@@ -167,23 +114,21 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
 
         return RunnableLambda(rerank_documents, arerank_documents, name="rerank_documents")
 
-    def _run_kind(self) -> dict[str, Any]:
-        return {"name": type(self).__name__, "run_type": self.run_type}
+    def _start(
+        self,
+        manager: type[CallbackManager | AsyncCallbackManager],
+        callbacks: Callbacks | None,
+        query: str,
+        documents: list[Document],
+    ) -> Any:
+        """Starts a run of the caller's, or of the chain that this call is made in."""
+        inherited = ensure_config().get("callbacks") if callbacks is None else callbacks
+        metadata = {"scorer": self.scorer.name, **self._rank_options(), "fuse": as_data(as_fusion(self.fuse))}
+        inputs = {"query": query, "documents": documents}
+        return manager.configure(inherited, local_metadata=metadata).on_chain_start(
+            None, inputs, name=type(self).__name__, run_type=self.run_type
+        )
 
-    def _run_metadata(self) -> dict[str, Any]:
-        return {"scorer": self.scorer.name, **self._rank_options(), "fuse": as_data(as_fusion(self.fuse))}
-
-    def _told(self, documents: list[Document]) -> dict[str, Any]:
-        return {**self._rank_options(), "retrieval_scores": retrieval_scores(documents)}
-
-
-def _texts(documents: Iterable[Document]) -> list[str]:
-    return [document.page_content for document in documents]
-
-
-def _images(documents: Iterable[Document]) -> list[bool]:
-    return [has_image(document) for document in documents]
-
-
-def _own_or_inherited(callbacks: Callbacks | None) -> Callbacks | None:
-    return ensure_config().get("callbacks") if callbacks is None else callbacks
+    def _arguments(self, query: str, documents: list[Document]) -> dict[str, Any]:
+        texts = [document.page_content for document in documents]
+        return self._rank_arguments(query, texts, images(documents), lambda: retrieval_scores(documents))

@@ -10,8 +10,7 @@ from typing import Any
 from langchain_core.documents import Document
 
 from nvrerank import Ranked, Ranking
-from nvrerank.adapters import passed_through
-from nvrerank.fusion import known_score
+from nvrerank.adapters import first_known, passed_through
 from nvrerank.ranking import ScoreMode
 from nvrerank.texts import span_before_cleaning
 
@@ -29,33 +28,21 @@ QUERY_KEYS = ("query", "question", "input")
 DOCUMENTS_KEYS = ("documents", "context")
 
 
-def checked_documents(documents: Iterable[Document]) -> list[Document]:
-    """Takes documents out of any iterable, once.
-
-    Raises:
-        TypeError: It is not an iterable, or an item is not a `Document`.
-    """
-    if not isinstance(documents, Iterable):
-        raise TypeError(f"documents must be a list of Document, not {type(documents).__name__}")
-    checked = list(documents)
-    for index, document in enumerate(checked):
-        if not isinstance(document, Document):
-            raise TypeError(f"documents[{index}] must be a Document, not {type(document).__name__}")
-    return checked
-
-
 def retrieval_scores(documents: Iterable[Document]) -> list[float | None]:
     """What retrieval scored each document: the first of `RETRIEVAL_SCORE_KEYS` that holds a finite number."""
-    return [_retrieval_score(document.metadata) for document in documents]
+    return [first_known(*map(one.metadata.get, RETRIEVAL_SCORE_KEYS)) for one in documents]
 
 
-def has_image(document: Document) -> bool:
-    """Whether the metadata has an image as NVIDIA's official class sends it: a URL or a data URL.
+def images(documents: Iterable[Document]) -> list[int]:
+    """Indices of those whose metadata has an image as NVIDIA's official class sends it: a URL or a data URL.
 
     Anything else under that name, such as a file's, is metadata like any other.
     """
-    image = document.metadata.get(IMAGE_KEY)
-    return isinstance(image, str) and _IMAGE.match(image) is not None
+    return [
+        index
+        for index, one in enumerate(documents)
+        if isinstance(image := one.metadata.get(IMAGE_KEY), str) and _IMAGE.match(image)
+    ]
 
 
 def ranked_documents(
@@ -113,8 +100,3 @@ def _mark(metadata: dict[str, Any], text: str, one: Ranked, blank_score: float) 
         metadata[WINDOW_KEY] = list(span_before_cleaning(text, one.window))
     if one.truncated:
         metadata[TRUNCATED_KEY] = True
-
-
-def _retrieval_score(metadata: Mapping[str, Any]) -> float | None:
-    scores = (known_score(metadata.get(key)) for key in RETRIEVAL_SCORE_KEYS)
-    return next((score for score in scores if score is not None), None)

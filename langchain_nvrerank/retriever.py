@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
@@ -14,9 +11,6 @@ from langchain_core.runnables import RunnableConfig, ensure_config, patch_config
 from langchain_core.runnables.utils import ConfigurableFieldSpec
 from pydantic import AliasChoices, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
-
-_CONFIG: ContextVar[RunnableConfig | None] = ContextVar("config of the call", default=None)
-"""`BaseRetriever.invoke` keeps the caller's config to itself."""
 
 
 class RerankRetriever(BaseRetriever):
@@ -55,8 +49,7 @@ class RerankRetriever(BaseRetriever):
             config: Of this call; the base retriever sees it too.
             **kwargs: For the base retriever.
         """
-        with _handing_on(config):
-            return super().invoke(input, config, **kwargs)
+        return super().invoke(input, config, _config=ensure_config(config), **kwargs)
 
     async def ainvoke(
         self,
@@ -65,28 +58,28 @@ class RerankRetriever(BaseRetriever):
         **kwargs: Any,
     ) -> list[Document]:
         """As `invoke`, without blocking the event loop."""
-        with _handing_on(config):
-            return await super().ainvoke(input, config, **kwargs)
+        return await super().ainvoke(input, config, _config=ensure_config(config), **kwargs)
 
     def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        _config: RunnableConfig | None = None,  # of the call, which the base class keeps to itself
+        **kwargs: Any,
     ) -> list[Document]:
-        config = patch_config(_CONFIG.get(), callbacks=run_manager.get_child())
+        config = patch_config(_config, callbacks=run_manager.get_child())
         found = self.base_retriever.invoke(query, config, **kwargs)
         return list(self.reranker.compress_documents(found, query, run_manager.get_child()))
 
     async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **kwargs: Any
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        _config: RunnableConfig | None = None,
+        **kwargs: Any,
     ) -> list[Document]:
-        config = patch_config(_CONFIG.get(), callbacks=run_manager.get_child())
+        config = patch_config(_config, callbacks=run_manager.get_child())
         found = await self.base_retriever.ainvoke(query, config, **kwargs)
         return list(await self.reranker.acompress_documents(found, query, run_manager.get_child()))
-
-
-@contextmanager
-def _handing_on(config: RunnableConfig | None) -> Iterator[None]:
-    token = _CONFIG.set(ensure_config(config))
-    try:
-        yield
-    finally:
-        _CONFIG.reset(token)

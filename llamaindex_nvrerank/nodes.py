@@ -9,8 +9,7 @@ from typing import Any
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore
 
 from nvrerank import Ranking
-from nvrerank.adapters import passed_through
-from nvrerank.fusion import known_score
+from nvrerank.adapters import first_known, passed_through
 from nvrerank.texts import span_before_cleaning
 
 RETRIEVAL_SCORE_KEY = "retrieval_score"
@@ -43,21 +42,6 @@ class RerankedNode(NodeWithScore):
     fused_score: float | None = None
 
 
-def checked_nodes(nodes: Iterable[NodeWithScore]) -> list[NodeWithScore]:
-    """Takes nodes out of any iterable, once.
-
-    Raises:
-        TypeError: It is not an iterable, or an item is not a `NodeWithScore`.
-    """
-    if not isinstance(nodes, Iterable):
-        raise TypeError(f"nodes must be a list of NodeWithScore, not {type(nodes).__name__}")
-    checked = list(nodes)
-    for index, node in enumerate(checked):
-        if not isinstance(node, NodeWithScore):
-            raise TypeError(f"nodes[{index}] must be a NodeWithScore, not {type(node).__name__}")
-    return checked
-
-
 def text_of(scored: NodeWithScore) -> str:
     """What the embedding saw: `.text` and `get_text()` raise for nodes that are not text nodes."""
     return scored.node.get_content(metadata_mode=MetadataMode.EMBED)
@@ -68,13 +52,9 @@ def retrieval_scores(nodes: Iterable[NodeWithScore]) -> list[float | None]:
     return [_retrieval_score(one) for one in nodes]
 
 
-def has_media(scored: NodeWithScore) -> bool:
-    """Whether the node has an image, or a sound or film, that nobody reads."""
-    node = scored.node
-    resources = (getattr(node, name, None) for name in _MEDIA)
-    return any(getattr(node, name, None) for name in _IMAGES) or any(
-        one is not None and (one.data or one.path or one.url) for one in resources
-    )
+def media(nodes: Iterable[NodeWithScore]) -> list[int]:
+    """Indices of the nodes that have an image, or a sound or film, that nobody reads."""
+    return [index for index, scored in enumerate(nodes) if _has_media(scored.node)]
 
 
 def ranked_nodes(
@@ -123,6 +103,14 @@ def own_window(node: BaseNode, window: tuple[int, int]) -> list[int] | None:
     return [start, end] if place >= 0 and start < end else None
 
 
+def _has_media(node: BaseNode) -> bool:
+    for name in (*_IMAGES, *_MEDIA):
+        found = getattr(node, name, None)
+        if found and (name in _IMAGES or found.data or found.path or found.url):
+            return True
+    return False
+
+
 def _copy(node: BaseNode, retrieval_score: float | None) -> BaseNode:
     """The node with containers of its own; the values in them are shared."""
     own: dict[str, Any] = {name: copy(getattr(node, name)) for name in _COPIED}
@@ -135,5 +123,4 @@ def _copy(node: BaseNode, retrieval_score: float | None) -> BaseNode:
 
 def _retrieval_score(scored: NodeWithScore) -> float | None:
     kept = getattr(scored, "retrieval_score", None), scored.node.metadata.get(RETRIEVAL_SCORE_KEY)
-    scores = map(known_score, (*kept, scored.score))
-    return next((score for score in scores if score is not None), None)
+    return first_known(*kept, scored.score)

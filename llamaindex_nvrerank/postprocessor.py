@@ -1,9 +1,9 @@
-"""A `Scorer` as LlamaIndex's node postprocessor: options, events, sync and async."""
+"""A `Scorer` as LlamaIndex's node postprocessor: events, sync and async."""
 
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,15 +12,14 @@ from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.schema import NodeWithScore, QueryBundle
-from pydantic import SecretStr, SerializationInfo, SerializerFunctionWrapHandler, model_serializer
+from pydantic import SerializationInfo, SerializerFunctionWrapHandler, model_serializer
 
-from nvrerank import Ranking, Scorer, arerank, rerank
-from nvrerank.adapters import text_only
-from nvrerank.fields import RerankFields
-from nvrerank.hosted_fields import hide
+from nvrerank import arerank, rerank
+from nvrerank.adapter_fields import RerankFields
+from nvrerank.adapters import checked_candidates
+from nvrerank.nvidia_compat import with_endpoint
 
-from .address import with_endpoint
-from .nodes import RerankedNode, checked_nodes, has_media, ranked_nodes, retrieval_scores, text_of
+from .nodes import media, ranked_nodes, retrieval_scores, text_of
 
 dispatcher = get_dispatcher(__name__)
 
@@ -39,65 +38,14 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
     An `ImageNode`, or any node with an image, is ranked by its text, with a warning: images are not read yet.
     One without a text is refused with a `RequestRejectedError`.
 
-    Without `scorer` it takes what NVIDIA's official class of this name takes, and makes its scorer of that.
-    No connection is opened before the first use. `close()`, or a with statement, closes those of a scorer
-    that was made here. Copies share the scorer. A dump or pickle has the settings and never a key: assign
-    `api_key` to what was unpickled, unless the key is in NVIDIA_API_KEY.
-
     Attributes:
-        scorer: What scores: `nvrerank.LocalScorer()` or any other `nvrerank.Scorer`, in place of all the
-            arguments from `model` to `send_key_over_http`. None: a `nvrerank.HostedScorer` made of them.
-        model: The model's name. None: NVIDIA's own default, or what the server of `base_url` lists first.
-        base_url: A server's root, its /v1, a proxy's prefix or a full endpoint. None: NVIDIA_BASE_URL,
-            else NVIDIA's hosted API.
-        nvidia_api_key: The key, a str or a SecretStr. None: `api_key`.
-        api_key: The same. None: NVIDIA_API_KEY, which is sent to NVIDIA's own hosts only.
-        max_batch_size: Passages a request, at most; never more than the server takes. None: 512.
-        long_passages: What becomes of a passage that is too long: "truncate" cuts its end off, "windows"
-            scores it in parts, "error" refuses it. None: as `truncate` says.
-        truncate: What the server does with a pair that is too long: "END" cuts, "NONE" refuses. None: as
-            `long_passages` says; if that says nothing, as the server likes.
-        default_headers: More headers for every request.
-        timeout: Seconds a call may take, all in all. None: 60.
-        max_retries: Tries after the first. None: 3.
-        max_concurrency: Requests under way at once, over all calls. None: 8.
-        verify: What TLS trusts: the usual authorities (None or True), those of a file or folder, or
-            anybody (False). `verify_ssl` is the same.
-        send_key_over_http: Whether a key that was passed may go to another machine in clear.
-        top_n: At most so many results; None: all, 0: none.
-        threshold: Least score that stays (inclusive), compared after `score_mode`; drops blanks.
-        score_mode: "logit" as the model gives it, or "sigmoid" for 0..1.
-        on_error: "raise", or "passthrough": the retrieval order cut to top_n, and one warning.
-        fuse: None orders by the reranker alone; "rrf" fuses with the retrieval order, "zscore" with the
-            retrieval scores; `nvrerank.ReciprocalRankFusion(...)` and `nvrerank.ZScoreFusion(...)` hold
-            parameters. Scores and `threshold` stay the reranker's own.
         keep_retrieval_score: Whether the retrieval score is also put into `node.metadata["retrieval_score"]`,
             where neither embeddings nor prompts see it. It changes `node.hash`, by which
             `QueryFusionRetriever` and others tell nodes apart.
         callback_manager: Whom to tell.
-
-    Raises:
-        ValueError: An option is unknown, of the wrong type, out of range or at odds with another; most
-            are a `pydantic.ValidationError`. Also when it is assigned later, and then nothing changes.
-        TypeError: A key or header is of the wrong type.
-        nvrerank.MissingKeyError: NVIDIA's host wants a key and there is none.
     """
 
     keep_retrieval_score: bool = False
-
-    def __init__(
-        self,
-        model: str | None = None,
-        nvidia_api_key: SecretStr | str | None = None,
-        api_key: SecretStr | str | None = None,
-        base_url: str | None = None,
-        http_client: None = None,
-        **options: Any,
-    ) -> None:
-        options |= {"model": model, "nvidia_api_key": nvidia_api_key, "api_key": api_key}
-        del nvidia_api_key, api_key  # a traceback shows what a frame holds
-        hide(options)
-        super().__init__(base_url=base_url, http_client=http_client, **options)
 
     @classmethod
     def class_name(cls) -> str:
@@ -107,32 +55,25 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        candidates, query = checked_nodes(nodes), _checked_query(query_bundle)
+        candidates, query = checked_candidates(nodes, NodeWithScore, "nodes"), _checked_query(query_bundle)
         with self._events(candidates, query) as result:
-            scorer, texts = self._asked(candidates)
-            ranked = rerank(scorer, query.query_str, texts, **self._told(candidates))
-            result.extend(self._found(candidates, ranked))
+            ranked = rerank(**self._arguments(query, candidates))
+            result.extend(ranked_nodes(candidates, ranked, keep_retrieval_score=self.keep_retrieval_score))
         return result
 
     @dispatcher.span
     async def _apostprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
-        candidates, query = checked_nodes(nodes), _checked_query(query_bundle)
+        candidates, query = checked_candidates(nodes, NodeWithScore, "nodes"), _checked_query(query_bundle)
         with self._events(candidates, query) as result:
-            scorer, texts = self._asked(candidates)
-            ranked = await arerank(scorer, query.query_str, texts, **self._told(candidates))
-            result.extend(self._found(candidates, ranked))
+            ranked = await arerank(**self._arguments(query, candidates))
+            result.extend(ranked_nodes(candidates, ranked, keep_retrieval_score=self.keep_retrieval_score))
         return result
 
-    def _asked(self, nodes: list[NodeWithScore]) -> tuple[Scorer, Sequence[str]]:
-        return text_only(self.scorer, [*map(text_of, nodes)], [*map(has_media, nodes)], stacklevel=4)
-
-    def _found(self, nodes: list[NodeWithScore], ranked: Ranking) -> list[RerankedNode]:
-        return ranked_nodes(nodes, ranked, keep_retrieval_score=self.keep_retrieval_score)
-
-    def _told(self, nodes: list[NodeWithScore]) -> dict[str, Any]:
-        return {**self._rank_options(), "retrieval_scores": retrieval_scores(nodes)}
+    def _arguments(self, query: QueryBundle, nodes: list[NodeWithScore]) -> dict[str, Any]:
+        texts = [text_of(scored) for scored in nodes]
+        return self._rank_arguments(query.query_str, texts, media(nodes), lambda: retrieval_scores(nodes))
 
     def _server(self) -> str | None:
         return self.base_url and with_endpoint(self.base_url)

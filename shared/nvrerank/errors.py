@@ -5,6 +5,7 @@
     │   ├── MissingKeyError            a hosted model needs a key (also a ValueError)
     │   ├── MissingExtraError          a package is not installed (also an ImportError)
     │   ├── ModelLoadError             a checkpoint can't be used; names file and tensor
+    │   ├── InvalidArgumentError       a scorer's argument proves wrong at its first use (also a ValueError)
     │   └── ScorerClosedError          a scorer was closed (also a RuntimeError)
     ├── fix the call
     │   └── RequestRejectedError       the request itself is wrong; `index` names the passage
@@ -64,6 +65,10 @@ class MissingExtraError(NVRerankError, ImportError):
 
 class ModelLoadError(NVRerankError):
     """A checkpoint can't be used as it is; the message names the file and the tensor."""
+
+
+class InvalidArgumentError(NVRerankError, ValueError):
+    """An argument of a scorer proves wrong when it is first used; also a `ValueError`."""
 
 
 class ScorerClosedError(NVRerankError, RuntimeError):

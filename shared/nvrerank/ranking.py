@@ -10,12 +10,12 @@ import operator
 import warnings
 import weakref
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, SupportsIndex, get_args
 
 from .errors import NVRerankError, RequestRejectedError
 from .fusion import Fusion, FusionName, as_fusion, checked_retrieval_scores
-from .scorer import Scale, Scored, Scorer, checked_scores, scoring_errors
+from .scorer import Scale, Scored, Scorer
 from .texts import clean_passages, clean_query, is_blank
 
 if TYPE_CHECKING:
@@ -194,11 +194,10 @@ def rerank(
         return _unscored(job, options)
     _warn_if_uncalibrated(scorer, options)
     try:
-        with scoring_errors(scorer.name):
-            scores = scorer.score_detailed(job.query, job.texts)
-        return finish(job, scores, options, source=scorer.name, scale=scorer.scale)
+        scores = scorer.score_clean(job.query, job.texts)
     except NVRerankError as error:
         return _passthrough_or_raise(error, job, options)
+    return finish(job, scores, options, scale=scorer.scale)
 
 
 async def arerank(
@@ -222,11 +221,10 @@ async def arerank(
         return _unscored(job, options)
     _warn_if_uncalibrated(scorer, options)
     try:
-        with scoring_errors(scorer.name):
-            scores = await scorer.ascore_detailed(job.query, job.texts)
-        return finish(job, scores, options, source=scorer.name, scale=scorer.scale)
+        scores = await scorer.ascore_clean(job.query, job.texts)
     except NVRerankError as error:
         return _passthrough_or_raise(error, job, options)
+    return finish(job, scores, options, scale=scorer.scale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,13 +267,9 @@ def prepare(
     return Job(cleaned, texts, list(first), slots, known)
 
 
-def finish(
-    job: Job, scores: Sequence[Scored], options: RankOptions, *, source: str, scale: Scale = "logit"
-) -> Ranking:
-    """Checks the scorer's answers and puts the passages in order."""
-    logits = checked_scores([one.logit for one in scores], len(job.texts), source=source)
-    checked = [replace(one, logit=logit) for one, logit in zip(scores, logits, strict=True)]
-    each = [None if slot is None else checked[slot] for slot in job.slots]
+def finish(job: Job, scores: Sequence[Scored], options: RankOptions, *, scale: Scale = "logit") -> Ranking:
+    """Puts the passages in order."""
+    each = [None if slot is None else scores[slot] for slot in job.slots]
     ranking = _ranking(job, order(each, options, job.retrieval_scores, scale=scale))
     ranking.query_truncated = any(one.query_truncated for one in scores)
     return ranking

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
 
 from .errors import BadResponseError, NVRerankError, ScoringError
 from .rulers import EstimatedRuler, Ruler
+from .texts import clean_call
 
 Scale = Literal["logit", "probability"]
+Hook = Callable[[str, Sequence[str]], Sequence["float | Scored"]]
+_METHODS, _ASYNC_METHODS = ("score_detailed", "score"), ("ascore_detailed", "ascore")
+AsyncHook = Callable[[str, Sequence[str]], Coroutine[object, object, Sequence["float | Scored"]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +40,38 @@ class Scored:
     query_truncated: bool = False
 
 
-class Scorer(ABC):
+class Scorer:
     """Anything that scores passages for a query.
 
-    A new scorer writes `score`; `ascore` then runs it in a thread. One that waits for I/O, or that
-    can stop half way when it is cancelled, writes `ascore` as well.
+    A new scorer writes `_score(query, passages)`, which returns a number a passage, in input order; larger is
+    more relevant. One that waits for I/O, or that can stop half way when it is cancelled, writes `_ascore` as
+    well, or `_ascore` alone. One that knows more than the number returns `Scored`. The query and the passages
+    come as checked strings, at least one and none blank; what is returned is checked, and what is raised
+    becomes an `NVRerankError`. Several calls may come at once, from many threads.
 
-    `rerank` is the usual caller: it cleans the texts, leaves out blank ones and sends each distinct
-    passage once.
+    The public methods are written here, for all scorers. A class may override `score` or `score_detailed`
+    (`ascore`, `ascore_detailed`) in place of a hook; it is then taken for one too.
+
+    `rerank` is the usual caller: it leaves out blank passages and sends each distinct one once.
     """
+
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        written = vars(cls)
+        for hook, *methods in (("_score", *_METHODS), ("_ascore", *_ASYNC_METHODS)):
+            override = next((written[method] for method in methods if method in written), None)
+            if override is not None and hook not in written:
+                setattr(cls, hook, override)
+
+    def __new__(cls, *_arguments: object, **_options: object) -> Self:
+        """Makes one of a class that has a hook.
+
+        Raises:
+            TypeError: It has none.
+        """
+        if cls._score is Scorer._score and cls._ascore is Scorer._ascore:
+            raise TypeError(f"{cls.__name__} can't score: write _score(query, passages), or _ascore")
+        return super().__new__(cls)
 
     @property
     def name(self) -> str:
@@ -65,7 +92,6 @@ class Scorer(ABC):
         """Whether the sigmoid of a score is of use as a probability; where not, asking for it warns."""
         return True
 
-    @abstractmethod
     def score(self, query: str, passages: Sequence[str]) -> list[float]:
         """Scores passages. May be called from many threads at once.
 
@@ -78,32 +104,32 @@ class Scorer(ABC):
             `scale` says otherwise; a sigmoid is the caller's choice (`rerank(..., score_mode="sigmoid")`).
 
         Raises:
+            TypeError: A text is not a string.
+            ValueError: The query or a passage is blank.
             NVRerankError: The scores could not be had; there are no partial results.
         """
+        if type(self).score is Scorer.score:
+            return _logits(self.score_detailed(query, passages))
+        return _logits(self._checked(self._below("_score", "score"), *clean_call(query, passages)))
 
     async def ascore(self, query: str, passages: Sequence[str]) -> list[float]:
         """As `score`, without blocking the event loop."""
-        return await asyncio.to_thread(self.score, query, passages)
+        if type(self).ascore is Scorer.ascore:
+            return _logits(await self.ascore_detailed(query, passages))
+        return _logits(await self._achecked(self._below("_ascore", "ascore"), *clean_call(query, passages)))
 
     def score_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
-        """As `score`, with what each logit comes from; a scorer that knows more than the logit writes it."""
-        return [Scored(logit) for logit in self.score(query, passages)]
+        """As `score`, with what each logit comes from."""
+        return self._checked(self._below("_score", *_METHODS), *clean_call(query, passages))
 
     async def ascore_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
         """As `score_detailed`, without blocking the event loop."""
-        return [Scored(logit) for logit in await self.ascore(query, passages)]
-
-    def ruler(self, query: str) -> Ruler:
-        """What counts passages in tokens beside this query, for whoever cuts long ones.
-
-        This one estimates, and does not know how many tokens the model reads.
-        """
-        return EstimatedRuler(query=query)
+        return await self._achecked(self._below("_ascore", *_ASYNC_METHODS), *clean_call(query, passages))
 
     def score_many(self, jobs: Iterable[tuple[str, Sequence[str]]]) -> list[list[float]]:
         """Scores several queries, each with passages of its own.
 
-        This one scores them one after another; a scorer that can batch across queries overrides it.
+        A scorer that can batch across queries does; others score them one after another.
 
         Args:
             jobs: (query, passages) for each query; a query may have no passages.
@@ -112,40 +138,128 @@ class Scorer(ABC):
             For each job its logits, both in input order.
 
         Raises:
+            TypeError: A text is not a string.
+            ValueError: A query or a passage is blank.
             NVRerankError: The scores could not be had; there are no partial results.
+
+        A note of the error says which job it is about, where that is known.
         """
-        return [self.score(query, passages) for query, passages in jobs]
+        asked = list(jobs)
+        calls = []
+        for number, job in enumerate(asked):
+            with naming_job(number, len(asked)):
+                calls.append(clean_call(*job))
+        if not any(texts for _, texts in calls):
+            return [[] for _ in calls]
+        with scoring_errors(self.name):
+            answers = self._score_many(calls)
+        if len(answers) != len(calls):
+            raise BadResponseError(f"{self.name} answered {len(answers)} of {len(calls)} queries: report it")
+        return [
+            [one.logit for one in checked_scores(answer, len(texts), source=self.name)]
+            for answer, (_, texts) in zip(answers, calls, strict=True)
+        ]
+
+    def score_clean(self, query: str, texts: Sequence[str]) -> list[Scored]:
+        """As `score_detailed`, of texts that are checked already: what `rerank` and other scorers call."""
+        return self._checked(self._score, query, texts)
+
+    async def ascore_clean(self, query: str, texts: Sequence[str]) -> list[Scored]:
+        """As `score_clean`, without blocking the event loop."""
+        return await self._achecked(self._ascore, query, texts)
+
+    def ruler(self, query: str) -> Ruler:
+        """What counts passages in tokens beside this query, for whoever cuts long ones.
+
+        This one estimates, and does not know how many tokens the model reads.
+        """
+        return EstimatedRuler(query=query)
+
+    def _score(self, query: str, passages: Sequence[str]) -> Sequence[float | Scored]:
+        """The hook: scores clean texts, at least one. This one runs the asynchronous one."""
+        return _run(self._ascore(query, passages))
+
+    async def _ascore(self, query: str, passages: Sequence[str]) -> Sequence[float | Scored]:
+        """As `_score`, without blocking the event loop. This one runs that in a thread."""
+        return await asyncio.to_thread(scoring_errors(self.name)(self._score), query, passages)
+
+    def _score_many(self, calls: Sequence[tuple[str, list[str]]]) -> Sequence[Sequence[float | Scored]]:
+        """The hook of `score_many`: clean texts, which may be none; for each call what `_score` returns."""
+        answers = []
+        for number, call in enumerate(calls):
+            with naming_job(number, len(calls)):
+                answers.append(self.score_clean(*call))
+        return answers
+
+    def _below(self, hook: str, *methods: str) -> Any:
+        """The hook that a public method calls.
+
+        An override of the method may be calling it by `super()`, so it is the one below all overrides; or it
+        may be one itself, where there is no other.
+        """
+        for method in methods:
+            overrides = [one for one in type(self).__mro__ if method in vars(one) and one is not Scorer]
+            if overrides:
+                below = getattr(super(overrides[-1], self), hook)
+                if method == methods[0] or below.__func__ is not getattr(Scorer, hook):
+                    return below
+        return getattr(self, hook)
+
+    def _checked(self, hook: Hook, query: str, texts: Sequence[str]) -> list[Scored]:
+        if not texts:
+            return []
+        with scoring_errors(self.name):
+            answers = hook(query, texts)
+        return checked_scores(answers, len(texts), source=self.name)
+
+    async def _achecked(self, hook: AsyncHook, query: str, texts: Sequence[str]) -> list[Scored]:
+        if not texts:
+            return []
+        with scoring_errors(self.name):
+            answers = await hook(query, texts)
+        return checked_scores(answers, len(texts), source=self.name)
 
 
-def checked_scores(scores: Sequence[float], count: int, *, source: str) -> list[float]:
-    """What a scorer returned, as exactly `count` finite floats.
+def checked_scores(answers: Sequence[float | Scored], count: int, *, source: str) -> list[Scored]:
+    """What a scorer returned, as exactly `count` records with finite logits.
 
     Args:
-        scores: Anything that holds numbers: a list, an array of one dimension.
+        answers: Anything that holds numbers or records: a list, an array of one dimension.
         count: How many passages were scored.
         source: The scorer's name, for the message.
 
     Raises:
         BadResponseError: The count differs, or a score is not a finite number.
     """
-    if len(scores) != count:
-        raise BadResponseError(f"{source} returned {len(scores)} scores for {count} passages: report it")
-    numbers = []
-    for index, score in enumerate(scores):
-        number = _as_float(score)
+    if len(answers) != count:
+        raise BadResponseError(f"{source} returned {len(answers)} scores for {count} passages: report it")
+    checked = []
+    for index, answer in enumerate(answers):
+        score = answer.logit if isinstance(answer, Scored) else answer
+        number = score if type(score) is float else _as_float(score)
         if number is None or not math.isfinite(number):
             raise BadResponseError(
                 f"{source} returned {score!r:.50} for passage {index}, not a finite number: report it"
             )
-        numbers.append(number)
-    return numbers
+        if not isinstance(answer, Scored):
+            checked.append(Scored(number))
+        else:
+            checked.append(answer if number is score else replace(answer, logit=number))
+    return checked
+
+
+def scores_together(scorer: Scorer) -> bool:
+    """Whether a scorer gains by several queries in one `score_many`."""
+    kind = type(scorer)
+    return kind.score_many is not Scorer.score_many or kind._score_many is not Scorer._score_many  # noqa: SLF001
 
 
 @contextmanager
 def scoring_errors(source: str) -> Iterator[None]:
     """Within it whatever is raised becomes an `NVRerankError`, unless the call was cancelled.
 
-    A warning that the caller has made an error stays what it is.
+    A warning that the caller has made an error stays what it is. Work for another thread is wrapped there: a
+    future can't carry a StopIteration, and whoever awaits it would wait for ever.
 
     Args:
         source: The scorer's name, for the message.
@@ -165,3 +279,28 @@ def _as_float(score: object) -> float | None:
         return float(score)  # type: ignore[arg-type]  # numpy and torch scalars convert too
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+@contextmanager
+def naming_job(number: int, count: int) -> Iterator[None]:
+    """Within it an error of a call with several jobs notes which one it is about."""
+    try:
+        yield
+    except Exception as error:
+        if count > 1:
+            error.add_note(f"this is about job {number} of {count}")
+        raise
+
+
+def _logits(scored: Sequence[Scored]) -> list[float]:
+    return [one.logit for one in scored]
+
+
+def _run(coroutine: Coroutine[object, object, Sequence[float | Scored]]) -> Sequence[float | Scored]:
+    """Runs it to its end, also where this thread's event loop is running."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    with ThreadPoolExecutor(1, thread_name_prefix="nvrerank") as thread:
+        return thread.submit(copy_context().run, asyncio.run, coroutine).result()

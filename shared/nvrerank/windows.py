@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from .borders import Borders, Span, cut
-from .errors import RequestRejectedError
+from .errors import InvalidArgumentError, RequestRejectedError
 from .rulers import Ruler
 from .scorer import Scored
 
@@ -61,7 +61,7 @@ class Cutting:
             passages: Clean passages, none blank.
 
         Raises:
-            ValueError: It is not known how many tokens the model reads, and there is no `size`.
+            InvalidArgumentError: It is not known how many tokens the model reads, and there is no `size`.
         """
         most = self._most(ruler)
         counts = ruler.counts(passages)
@@ -76,7 +76,7 @@ class Cutting:
     def _most(self, ruler: Ruler) -> int:
         limits = [limit for limit in (self.size, ruler.room) if limit is not None]
         if not limits:
-            raise ValueError("it is not known how many tokens the model reads: give size=")
+            raise InvalidArgumentError("it is not known how many tokens the model reads: give size=")
         if min(limits) < 1:
             raise RequestRejectedError("the query leaves no room for a passage: shorten it")
         return min(limits)

@@ -21,8 +21,8 @@ def made_with():
 def command(made_with):
     """Runs `nvrerank` with a scorer that counts words in common."""
 
-    def make_scorer(wanted):
-        made_with.append(wanted)
+    def make_scorer(options):
+        made_with.append(options)
         return WordsInCommon()
 
     def run(*arguments, stdin=None, obj=make_scorer):

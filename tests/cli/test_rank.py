@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from nvrerank import BadResponseError, Scorer
-from nvrerank.cli import Wanted, app
+from nvrerank.cli import ScorerOptions, app
 
 
 def test_passages_are_printed_best_first_with_score_file_and_line(command, notes):
@@ -57,9 +57,9 @@ def test_the_options_say_which_model_scores(command, made_with, notes):
     command("rank", "q", notes, "--hosted", "org/name", "--base-url", "http://127.0.0.1:9")
     command("rank", "q", notes)
     assert made_with == [
-        Wanted(model="org/name", revision="v1", device="cpu"),
-        Wanted(hosted="org/name", base_url="http://127.0.0.1:9"),
-        Wanted(),
+        ScorerOptions(model="org/name", revision="v1", device="cpu"),
+        ScorerOptions(hosted="org/name", base_url="http://127.0.0.1:9"),
+        ScorerOptions(),
     ]
 
 

@@ -16,6 +16,7 @@ from nvrerank import NVRerankError, RequestRejectedError, ServiceUnavailableErro
         ("MissingKeyError", "NVRerankError"),
         ("MissingExtraError", "NVRerankError"),
         ("ModelLoadError", "NVRerankError"),
+        ("InvalidArgumentError", "NVRerankError"),
         ("ScorerClosedError", "NVRerankError"),
         ("RequestRejectedError", "NVRerankError"),
         ("AuthenticationError", "RequestRejectedError"),
@@ -34,6 +35,7 @@ def test_each_error_stands_under_what_the_caller_can_do(name, parent):
 def test_an_error_is_also_the_one_that_python_has_for_it():
     assert issubclass(nvrerank.MissingExtraError, ImportError)
     assert issubclass(nvrerank.ScorerClosedError, RuntimeError)
+    assert issubclass(nvrerank.InvalidArgumentError, ValueError)
 
 
 def test_an_error_carries_status_reason_request_id_tries_and_retry_after():

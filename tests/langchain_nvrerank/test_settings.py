@@ -39,7 +39,7 @@ def test_a_bad_option_is_refused_at_construction(options: dict[str, Any], messag
         NVIDIARerank(**{"scorer": ByLength(), **options})
 
 
-@pytest.mark.parametrize(("options", "message"), BAD_OPTIONS[:-1])
+@pytest.mark.parametrize(("options", "message"), BAD_OPTIONS[:-2])
 def test_a_bad_option_is_refused_at_assignment(options: dict[str, Any], message: str) -> None:
     reranker = NVIDIARerank(scorer=ByLength())
     ((name, value),) = options.items()

@@ -186,7 +186,7 @@ def test_a_cancelled_call_stops_after_the_batch_under_way(folder):
     scorer = LocalScorer(folder, device="cpu", max_length=64, batch_tokens=64, long_passages="windows")
     stops = iter([False, False, True])
     with pytest.raises(CancelledError):
-        scorer._score([(QUERY, [LONG * 5])], stopped=lambda: next(stops))
+        scorer._computed([(QUERY, [LONG * 5])], stopped=lambda: next(stops))
 
 
 def test_the_answer_at_the_end_is_found_with_windows_and_lost_without():

@@ -213,79 +213,127 @@ def test_the_older_name_of_default_headers_does_the_same(nim, make, rank):
 
 def test_a_scorer_that_is_passed_needs_nothing_of_all_that(make, rank, monkeypatch):
     monkeypatch.setenv("NVIDIA_BASE_URL", "http://127.0.0.1:2/v1")
-    reranker = make(scorer=ByLength(), top_n=1)
+    reranker = make(scorer=ByLength(), top_n=1, api_key="", default_headers={})
     assert rank(reranker, "q", ["a", "bb"]) == [("bb", 2.0)]
     assert reranker.base_url is None
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("model", "other"),
-        ("base_url", "http://127.0.0.1:2/v1"),
-        ("max_batch_size", 3),
-        ("truncate", "NONE"),
-        ("timeout", 7.0),
-        ("default_headers", {"x-tenant": "blue"}),
-    ],
-)
-def test_a_setting_can_be_assigned_and_counts(make, name, value):
-    reranker = make(model="m", base_url=URL, api_key=KEY, truncate="END")
-    before = reranker.scorer
-    setattr(reranker, name, value)
-    assert getattr(reranker, name) == value
-    assert reranker.scorer is not before
-    assert reranker.scorer.name == reranker.model
-
-
-def test_an_assigned_setting_is_sent(nim, make, rank):
-    server = nim()
-    reranker = make(model="m", base_url=server.url, api_key=KEY)
-    reranker.truncate = "END"
-    reranker.model = "other"
-    reranker.nvidia_api_key = "nvapi-assigned"
-    rank(reranker, "q", ["a"])
-    (seen,) = server.seen
-    assert (seen.json["truncate"], seen.json["model"]) == ("END", "other")
-    assert seen.headers["authorization"] == "Bearer nvapi-assigned"
+CHANGES = {
+    "model": "other",
+    "base_url": "http://127.0.0.1:2/v1",
+    "max_batch_size": 3,
+    "long_passages": "truncate",
+    "truncate": "NONE",
+    "scale": "logit",
+    "extra_body": {"seed": 1},
+    "default_headers": {"x-tenant": "blue"},
+    "timeout": 7.0,
+    "max_retries": 1,
+    "max_concurrency": 2,
+    "verify": False,
+    "send_key_over_http": True,
+}
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("truncate", "START"),
-        ("max_batch_size", 0),
-        ("base_url", "bogus"),
-        ("model", ""),
-        ("timeout", -1),
-        ("scorer", "m"),
-        ("api_key", "two words"),
-        ("top_n", -1),
-        ("topn", 3),
+        *CHANGES.items(),
+        ("api_key", "k"),
+        ("nvidia_api_key", "k"),
+        ("nvidia_base_url", URL),
+        ("verify_ssl", False),
+        ("extra_headers", {"x": "y"}),
+        ("scorer", ByLength()),
     ],
 )
-def test_a_bad_assignment_is_refused_and_changes_nothing(make, name, value):
+def test_what_belongs_to_the_scorer_is_not_assigned_and_the_message_says_what_to_do(make, name, value):
     reranker = make(model="m", base_url=URL, api_key=KEY, truncate="END")
     before, scorer = reranker.model_dump(), reranker.scorer
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=rf"make a new NVIDIARerank with it, or .*update=\{{'{name}': ...}}"):
         setattr(reranker, name, value)
-    assert reranker.model_dump() == before
-    assert reranker.scorer is scorer
-    assert reranker.api_key.get_secret_value() == KEY
+    assert (reranker.model_dump(), reranker.scorer) == (before, scorer)
 
 
-def test_a_scorer_that_is_assigned_replaces_the_settings(make, rank):
+@pytest.mark.parametrize(("name", "value"), CHANGES.items())
+def test_a_copy_with_another_setting_has_a_scorer_of_its_own(make, name, value):
+    reranker = make(model="m", base_url=URL, api_key=KEY, top_n=2)
+    before, scorer = reranker.model_dump(), reranker.scorer
+    twin = reranker.model_copy(update={name: value})
+    assert twin.model_dump() == {**before, name: value}
+    assert twin.scorer is not scorer
+    assert (twin.scorer.name, twin.api_key) == (twin.model, reranker.api_key)
+    assert (reranker.model_dump(), reranker.scorer) == (before, scorer)
+    twin.close()
+
+
+def test_every_setting_of_the_scorer_is_tried_here(framework):
+    named = set(framework.ours.model_fields) - set(CHANGES)
+    ranking = {"top_n", "threshold", "score_mode", "on_error", "fuse"}
+    own = {"langchain": {"run_type"}, "llamaindex": {"keep_retrieval_score", "callback_manager"}}
+    assert named == {"api_key", "scorer"} | ranking | own[framework.name]
+
+
+def test_what_a_copy_was_told_is_sent(nim, make, rank):
+    server = nim()
+    told = {"truncate": "END", "model": "other", "nvidia_api_key": "nvapi-other", "extra_headers": {"x": "y"}}
+    with make(model="m", base_url=server.url, api_key=KEY).model_copy(update=told) as twin:
+        rank(twin, "q", ["a"])
+    (seen,) = server.seen
+    assert (seen.json["truncate"], seen.json["model"]) == ("END", "other")
+    assert (seen.headers["authorization"], seen.headers["x"]) == ("Bearer nvapi-other", "y")
+
+
+def test_a_copy_with_another_way_to_rank_shares_the_scorer(make, rank):
+    reranker = make(scorer=ByLength())
+    twin = reranker.model_copy(update={"top_n": "1", "score_mode": "sigmoid", "threshold": 0.5})
+    assert twin.scorer is reranker.scorer
+    assert (twin.top_n, twin.score_mode, reranker.top_n) == (1, "sigmoid", 5)
+    assert len(rank(twin, "q", ["a", "bb"])) == 1
+
+
+@pytest.mark.parametrize(
+    ("update", "words"),
+    [
+        ({"truncate": "START"}, "truncate"),
+        ({"max_batch_size": 0}, "max_batch_size"),
+        ({"base_url": "bogus"}, "base_url"),
+        ({"timeout": -1}, "timeout"),
+        ({"scorer": "m"}, "instance of Scorer"),
+        ({"api_key": "two words"}, "api_key holds blanks"),
+        ({"http_client": object()}, "timeout="),
+        ({"scorer": ByLength(), "truncate": "END"}, "leave truncate out"),
+        ({"top_n": -1}, "top_n must be 0 or more"),
+        ({"topn": 3}, "topn"),
+    ],
+)
+def test_a_copy_with_a_bad_argument_is_refused_and_changes_nothing(make, update, words):
+    reranker = make(model="m", base_url=URL, api_key=KEY, truncate="END")
+    before, scorer = reranker.model_dump(), reranker.scorer
+    with pytest.raises(ValueError, match=words):
+        reranker.model_copy(update=update)
+    assert (reranker.model_dump(), reranker.scorer) == (before, scorer)
+
+
+def test_a_copy_with_a_scorer_has_none_of_the_settings(make, rank):
     reranker = make(model="m", base_url=URL, api_key=KEY, truncate="END", top_n=1)
-    reranker.scorer = ByLength()
-    assert rank(reranker, "q", ["a", "bb"]) == [("bb", 2.0)]
-    assert (reranker.model, reranker.base_url, reranker.api_key, reranker.truncate) == (
-        None,
-        None,
-        None,
-        None,
-    )
+    twin = reranker.model_copy(update={"scorer": ByLength()})
+    assert rank(twin, "q", ["a", "bb"]) == [("bb", 2.0)]
+    assert [twin.model, twin.base_url, twin.api_key, twin.truncate] == [None] * 4
     with pytest.raises(ValueError, match="leave truncate out"):
-        reranker.truncate = "END"
+        twin.model_copy(update={"truncate": "END"})
+    assert twin.model_copy(update={"scorer": None, "model": "m", "base_url": URL}).scorer.name == "m"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("top_n", 2), ("threshold", 0.5), ("score_mode", "sigmoid"), ("on_error", "passthrough")],
+)
+def test_how_to_rank_can_be_assigned_and_keeps_the_scorer(make, name, value):
+    reranker = make(model="m", base_url=URL)
+    scorer = reranker.scorer
+    setattr(reranker, name, value)
+    assert (getattr(reranker, name), reranker.scorer) == (value, scorer)
 
 
 @pytest.mark.parametrize(("size", "top_n"), [(7, 7), (17, 7), (3, 13), (1, 1), (1, 10), (10, 1)])

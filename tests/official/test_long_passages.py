@@ -89,9 +89,8 @@ def test_a_scorer_has_its_own_long_passages(make):
         make(scorer=ByWords(8), long_passages="windows")
 
 
-def test_it_can_be_assigned_and_is_kept_by_a_pickle(nim, make):
-    reranker = make(model=MISTRAL, base_url=nim().url)
-    reranker.long_passages = "windows"
+def test_a_copy_can_have_it_and_a_pickle_keeps_it(nim, make):
+    reranker = make(model=MISTRAL, base_url=nim().url).model_copy(update={"long_passages": "windows"})
     with pickle.loads(pickle.dumps(reranker)) as twin:
         assert (twin.long_passages, twin.scorer._settings.long_passages) == ("windows", "windows")
 

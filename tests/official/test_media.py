@@ -61,6 +61,13 @@ def test_or_passed_through_in_retrieval_order(framework, make, call):
 
 
 @pytest.mark.parametrize("framework", ["langchain"], indirect=True)
+def test_the_warning_names_the_callers_line(framework, make):
+    with pytest.warns(UserWarning, match="1 of 1 passages") as told:
+        make(scorer=ByLength()).compress_documents([with_image(framework, "a")], "q")
+    assert told[0].filename == __file__
+
+
+@pytest.mark.parametrize("framework", ["langchain"], indirect=True)
 @pytest.mark.parametrize("image", OTHERS)
 def test_what_is_no_image_url_is_metadata_like_any_other(framework, make, call, image):
     candidates = [with_image(framework, "a", image)]

@@ -48,8 +48,8 @@ def test_available_models_are_what_a_server_lists_asked_once(nim, make):
     ]
     assert [model.model_type for model in reranker.available_models] == ["ranking", "ranking-vlm", "ranking"]
     assert server.asked == ["/v1/models"]
-    reranker.base_url = nim(models=[{"id": "other"}]).url
-    assert [model.id for model in reranker.available_models] == ["other"]
+    with reranker.model_copy(update={"base_url": nim(models=[{"id": "other"}]).url}) as twin:
+        assert [model.id for model in twin.available_models] == ["other"]
 
 
 def test_available_models_of_nvidia_are_those_we_know_and_ask_nobody(make):
@@ -103,9 +103,10 @@ def test_the_hosted_id_of_an_alias_is_the_models_name(make):
 def test_the_name_of_a_model_that_does_not_rank_is_warned_of(make, model, kind, base_url):
     with pytest.warns(UserWarning, match=f"{model} is incompatible .* {kind}"):
         reranker = make(model=model, base_url=base_url, api_key=KEY)
-    reranker.model = "nvidia/llama-nemotron-rerank-1b-v2"
-    with pytest.warns(UserWarning, match="incompatible"):
-        reranker.model = model
+    ranks = reranker.model_copy(update={"model": "nvidia/llama-nemotron-rerank-1b-v2"})
+    with pytest.warns(UserWarning, match="incompatible") as told:
+        ranks.model_copy(update={"model": model})
+    assert told[0].filename == __file__
 
 
 def test_an_embedding_models_name_that_makes_no_url_is_warned_of_and_refused(make):

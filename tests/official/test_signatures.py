@@ -1,6 +1,8 @@
 """Whatever the classes that ours replace have in public, ours has too, or here is why not."""
 
 import inspect
+import pydoc
+import re
 
 import pytest
 from langchain_classic.retrievers import ContextualCompressionRetriever
@@ -13,6 +15,7 @@ from official.test_parity import THEIRS
 
 import langchain_nvrerank
 import llamaindex_nvrerank
+from nvrerank.adapter_fields import RerankFields
 
 LANGCHAIN, LLAMAINDEX = langchain_nvrerank.NVIDIARerank, llamaindex_nvrerank.NVIDIARerank
 RETRIEVER = langchain_nvrerank.RerankRetriever
@@ -97,3 +100,47 @@ def test_the_walk_finds_what_is_missing():
 
     assert lacking(Narrow, BaseDocumentCompressor) == ["compress_documents(callbacks)"]
     assert "available_models" in lacking(Narrow, THEIRS["langchain"])
+
+
+def arguments(kind: type) -> dict[str, str]:
+    """The arguments in a class's docstring, as they are written there."""
+    section = inspect.getdoc(kind).split("Attributes:\n")[1].split("\n\n")[0]
+    return dict(re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", section, re.MULTILINE))
+
+
+@pytest.mark.parametrize("ours", [LANGCHAIN, LLAMAINDEX])
+def test_every_argument_is_in_the_docstring_that_help_shows(ours):
+    assert set(arguments(ours)) == set(ours.model_fields)
+    for name, told in arguments(ours).items():
+        assert f"{name}: {told.splitlines()[0]}" in pydoc.plain(pydoc.render_doc(ours))
+
+
+def test_what_both_adapters_take_both_document_in_the_same_words():
+    langchain, llamaindex = arguments(LANGCHAIN), arguments(LLAMAINDEX)
+    common = langchain.keys() & llamaindex.keys()
+    assert common == RerankFields.model_fields.keys()
+    assert {name: langchain[name] for name in common} == {name: llamaindex[name] for name in common}
+
+
+@pytest.mark.parametrize("ours", [LANGCHAIN, LLAMAINDEX])
+def test_an_argument_of_a_users_own_class_is_documented_after_ours(ours):
+    class Owned(ours):
+        """Ours with an owner.
+
+        Attributes:
+            owner: Whose it is.
+        """
+
+        owner: str = ""
+
+    class Plain(ours):
+        """Ours."""
+
+    assert list(arguments(Owned)) == [*arguments(RerankFields), "owner"]
+    assert inspect.getdoc(Plain) == "Ours."
+
+
+def test_every_other_name_that_is_taken_is_in_the_docstring():
+    for ours in (LANGCHAIN, LLAMAINDEX):
+        for name in ("nvidia_api_key", "extra_headers", "verify_ssl"):
+            assert f"`{name}` is the same" in inspect.getdoc(ours)

@@ -7,9 +7,9 @@ import typer
 from .eval import evaluate
 from .models import models
 from .rank import rank
-from .wanted import MakeScorer, Wanted
+from .scorer_options import MakeScorer, ScorerOptions
 
-__all__ = ["MakeScorer", "Wanted", "app"]
+__all__ = ["MakeScorer", "ScorerOptions", "app"]
 
 app = typer.Typer(
     help="Rerank text by its relevance to a question.",

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import typer
 
-from nvrerank.errors import NVRerankError
+from nvrerank.errors import InvalidArgumentError, NVRerankError
 
 
 def print_out(text: str) -> None:
@@ -36,7 +36,7 @@ def errors_in_one_line() -> Iterator[None]:
         try:
             yield
         except NVRerankError as error:
-            _fail(error, 1)
+            _fail(error, 2 if isinstance(error, InvalidArgumentError) else 1)
         except ValueError as error:
             _fail(error, 2)
         except OSError as error:

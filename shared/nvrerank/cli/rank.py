@@ -20,9 +20,9 @@ from nvrerank.ranking import Ranked, Ranking, RankOptions, ScoreMode, rerank
 from nvrerank.scorer import Scorer
 from nvrerank.texts import clean_query
 
+from .atomic_write import checked_target, write_atomically
 from .output import errors_in_one_line, print_out, say
-from .wanted import MakeScorer, Wanted, scorer_for
-from .whole_file import checked_target, write_whole
+from .scorer_options import MakeScorer, ScorerOptions, scorer_for
 
 _PAGE = 30  # passages; each one's sentences are scored too
 
@@ -67,14 +67,14 @@ def rank(
         options = RankOptions(top_n, threshold, score_mode)
         query = clean_query(question)
         target = None if html is None else checked_target(html)
-        scorer = make_scorer(Wanted(model, revision, device, hosted, base_url))
+        scorer = make_scorer(ScorerOptions(model, revision, device, hosted, base_url))
         sources = [Source(file, passage) for file in files for passage in cut(_read(file))]
         if not sources:
             say("nothing to rank: no text in " + ", ".join(files))
         ranked = rerank(scorer, query, [source.passage.text for source in sources], **asdict(options))
         print_out(_as_json(ranked, sources) if as_json else _as_table(ranked, sources))
         if target is not None:  # a ranking that was paid for is printed, whatever becomes of the page
-            write_whole(target, _as_page(ranked, sources, scorer))
+            write_atomically(target, _as_page(ranked, sources, scorer))
 
 
 def _read(file: str) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from nvrerank.rulers import Ruler
-from nvrerank.scorer import Scale, Scored, Scorer, checked_scores
-from nvrerank.texts import clean_call
+from nvrerank.scorer import Scale, Scored, Scorer, scoring_errors
 from nvrerank.truncation import Notices
 from nvrerank.windows import Cutting, Pool, WindowPlan, naming_passages
 
@@ -67,52 +66,25 @@ class Windowed(Scorer):
         """The inner scorer's."""
         return self.scorer.calibrated
 
-    def score(self, query: str, passages: Sequence[str]) -> list[float]:
-        """Scores passages; see `Scorer.score`.
-
-        Raises:
-            TypeError: A text is not a string.
-            ValueError: The query or a passage is blank, or it is not known how many tokens the model reads.
-            NVRerankError: The inner scorer failed; an index is that of the passage, not of a window.
-        """
-        return [one.logit for one in self.score_detailed(query, passages)]
-
-    async def ascore(self, query: str, passages: Sequence[str]) -> list[float]:
-        """As `score`, without blocking the event loop."""
-        return [one.logit for one in await self.ascore_detailed(query, passages)]
-
-    def score_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
-        """As `score`, with the best window of each passage that was cut."""
-        query, texts = clean_call(query, passages)
-        if not texts:
-            return []
-        plan = self._plan(query, texts)
+    def _score(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        plan = self._plan(query, passages)
         with plan.naming_passages():
-            return self._pooled(plan, self.scorer.score_detailed(plan.query or query, plan.texts))
+            return self._pooled(plan, self.scorer.score_clean(plan.query or query, plan.texts))
 
-    async def ascore_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
-        """As `score_detailed`, without blocking the event loop; windows are planned in a thread."""
-        query, texts = clean_call(query, passages)
-        if not texts:
-            return []
-        plan = await asyncio.to_thread(self._plan, query, texts)
+    async def _ascore(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        plan = await asyncio.to_thread(scoring_errors(self.name)(self._plan), query, passages)
         with plan.naming_passages():
-            return self._pooled(plan, await self.scorer.ascore_detailed(plan.query or query, plan.texts))
+            return self._pooled(plan, await self.scorer.ascore_clean(plan.query or query, plan.texts))
 
-    def score_many(self, jobs: Iterable[tuple[str, Sequence[str]]]) -> list[list[float]]:
-        """As promised by `Scorer`: the windows of all queries go to the inner scorer at once.
-
-        An error that names a window names its passage; with several queries it names none, since it doesn't
-        say whose window it is.
-        """
-        calls = [clean_call(query, passages) for query, passages in jobs]
+    def _score_many(self, calls: Sequence[tuple[str, list[str]]]) -> list[list[Scored]]:
+        """All windows at once; with several queries an error doesn't say whose window it is about."""
         plans = [self._plan(query, texts) for query, texts in calls]
         with naming_passages(plans):
             answers = self.scorer.score_many(
                 [(plan.query or query, plan.texts) for (query, _), plan in zip(calls, plans, strict=True)]
             )
         return [
-            [one.logit for one in self._pooled(plan, [Scored(logit) for logit in logits])]
+            self._pooled(plan, [Scored(logit) for logit in logits])
             for plan, logits in zip(plans, answers, strict=True)
         ]
 
@@ -129,7 +101,6 @@ class Windowed(Scorer):
         return self._cutting.plan(self.scorer.ruler(query), texts)
 
     def _pooled(self, plan: WindowPlan, scored: Sequence[Scored]) -> list[Scored]:
-        checked_scores([one.logit for one in scored], len(plan.texts), source=self.name)
         if plan.query is not None:
             self._notices.query()
         return plan.pooled(scored)

@@ -23,7 +23,7 @@ from nvrerank.errors import (
 )
 from nvrerank.fusion import FusionName
 from nvrerank.ranking import prepare, rerank
-from nvrerank.scorer import Scorer, checked_scores
+from nvrerank.scorer import Scorer, checked_scores, scores_together
 from nvrerank.texts import encodable
 
 from .score_cache import ScoreCache
@@ -224,8 +224,7 @@ def score_all(
 
 def _chunks(jobs: Sequence[QueryJob], scorer: Scorer) -> Iterator[Sequence[QueryJob]]:
     """Several queries at once only for a scorer that gains by it: one's answer can be kept sooner."""
-    alone = type(scorer).score_many is Scorer.score_many
-    size = 1 if alone else _QUERIES_AT_ONCE
+    size = _QUERIES_AT_ONCE if scores_together(scorer) else 1
     return (jobs[start : start + size] for start in range(0, len(jobs), size))
 
 
@@ -249,7 +248,7 @@ def _answers(jobs: Sequence[QueryJob], scorer: Scorer) -> list[tuple[str, dict[s
         raise BadResponseError(f"{scorer.name} answered {len(answers)} of {len(jobs)} queries: report it")
     checked = []
     for job, answer in zip(jobs, answers, strict=True):
-        scores = checked_scores(answer, len(job.texts), source=scorer.name)
+        scores = [one.logit for one in checked_scores(answer, len(job.texts), source=scorer.name)]
         checked.append((job.id, dict(zip(job.texts, scores, strict=True))))
     return checked
 

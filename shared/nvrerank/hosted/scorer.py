@@ -18,8 +18,8 @@ from typing import Any, Self
 from nvrerank.errors import MissingKeyError, RequestRejectedError, ScorerClosedError
 from nvrerank.per_process import PerProcess
 from nvrerank.rulers import Ruler
-from nvrerank.scorer import Scale, Scored, Scorer
-from nvrerank.texts import clean_call, clean_query
+from nvrerank.scorer import Scale, Scored, Scorer, scoring_errors
+from nvrerank.texts import clean_query
 from nvrerank.truncation import Notices
 from nvrerank.windows import Cutting, LongPassages, WindowPlan
 
@@ -147,42 +147,6 @@ class HostedScorer(Scorer):
         """What the last calls cost, at most 100, the latest last."""
         return tuple(self._usage)
 
-    def score(self, query: str, passages: Sequence[str]) -> list[float]:
-        """Scores passages; see `Scorer.score`.
-
-        Raises:
-            TypeError: A text is not a string.
-            ValueError: The query or a passage is blank.
-            RequestRejectedError: The request is wrong and would be wrong again.
-            ServiceUnavailableError: The service did not answer usefully before the deadline.
-            BadResponseError: What came back is not one finite score for each passage.
-        """
-        return [one.logit for one in self.score_detailed(query, passages)]
-
-    async def ascore(self, query: str, passages: Sequence[str]) -> list[float]:
-        """As `score`, in tasks; a call that is cancelled frees its places at once."""
-        return [one.logit for one in await self.ascore_detailed(query, passages)]
-
-    def score_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
-        """As `score`, with where a passage's best window is if it has several, and what is known of cuts."""
-        query, texts = clean_call(query, passages)
-        if not texts or self._settings.long_passages != "windows":
-            return self._scored(self._score(query, texts))
-        began = time.monotonic()
-        windows = self._windows(query, texts)
-        with windows.naming_passages():
-            return self._pooled(windows, self._score(windows.query or query, windows.texts, began))
-
-    async def ascore_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
-        """As `score_detailed`, in tasks; windows are planned in a thread."""
-        query, texts = clean_call(query, passages)
-        if not texts or self._settings.long_passages != "windows":
-            return self._scored(await self._ascore(query, texts))
-        began = time.monotonic()
-        windows = await asyncio.to_thread(self._windows, query, texts)
-        with windows.naming_passages():
-            return self._pooled(windows, await self._ascore(windows.query or query, windows.texts, began))
-
     def ruler(self, query: str) -> Ruler:
         """What counts passages beside this query, exactly if the model's tokenizer is on this machine."""
         return find_ruler(self._served.model, clean_query(query))
@@ -274,17 +238,30 @@ class HostedScorer(Scorer):
             )
         return self._senders.get()
 
-    def _score(self, query: str, texts: Sequence[str], began: float | None = None) -> list[float]:
-        if not texts:
-            return []
+    def _score(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        if self._settings.long_passages != "windows":
+            return self._scored(self._logits(query, passages))
+        began = time.monotonic()
+        windows = self._windows(query, passages)
+        with windows.naming_passages():
+            return self._pooled(windows, self._logits(windows.query or query, windows.texts, began))
+
+    async def _ascore(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        """As `_score`, in tasks, whose places a cancelled call frees; windows are planned in a thread."""
+        if self._settings.long_passages != "windows":
+            return self._scored(await self._alogits(query, passages))
+        began = time.monotonic()
+        windows = await asyncio.to_thread(scoring_errors(self.name)(self._windows), query, passages)
+        with windows.naming_passages():
+            return self._pooled(windows, await self._alogits(windows.query or query, windows.texts, began))
+
+    def _logits(self, query: str, texts: Sequence[str], began: float | None = None) -> list[float]:
         sender, call, width = self._opened(query, texts, began)
         model = self._served.find(call, sender)
         in_threads(call, lambda batch: self._ask(sender, call, model, batch), width)
         return self._finish(call)
 
-    async def _ascore(self, query: str, texts: Sequence[str], began: float | None = None) -> list[float]:
-        if not texts:
-            return []
+    async def _alogits(self, query: str, texts: Sequence[str], began: float | None = None) -> list[float]:
         sender, call, width = self._opened(query, texts, began)
         model = await self._served.afind(call, sender)
         await in_tasks(call, lambda batch: self._aask(sender, call, model, batch), width)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from nvrerank.errors import RequestRejectedError
-from nvrerank.scorer import Scored
+from nvrerank.scorer import Scored, naming_job
 from nvrerank.truncation import Notices
 from nvrerank.windows import WindowPlan
 
@@ -86,14 +86,3 @@ class Parts:
             error.index -= self._starts[part]
             with naming_job(part, len(self._parts)), self._parts[part].naming_passages():
                 raise
-
-
-@contextmanager
-def naming_job(number: int, count: int) -> Iterator[None]:
-    """Within it an error of a call with several jobs notes which one it is about."""
-    try:
-        yield
-    except Exception as error:
-        if count > 1:
-            error.add_note(f"this is about job {number} of {count}")
-        raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -12,10 +12,10 @@ from typing import Self
 
 import torch
 
-from nvrerank.errors import RequestRejectedError
+from nvrerank.errors import InvalidArgumentError, RequestRejectedError
 from nvrerank.per_process import PerProcess
-from nvrerank.scorer import Scored, Scorer, checked_scores, scoring_errors
-from nvrerank.texts import clean_call, clean_query
+from nvrerank.scorer import Scored, Scorer, naming_job, scoring_errors
+from nvrerank.texts import clean_query
 from nvrerank.truncation import Notices
 from nvrerank.windows import Cutting, LongPassages
 
@@ -24,7 +24,7 @@ from .config import Config
 from .crew import crew, leave_team
 from .families import LoadedModel, load_model
 from .forking import gate
-from .parts import Part, Parts, naming_job
+from .parts import Part, Parts
 from .prompt import TokenPair, compact
 from .ruler import LocalRuler
 from .running import BatchRunner
@@ -159,37 +159,24 @@ class LocalScorer(Scorer):
 
         Raises:
             ModelLoadError: The checkpoint can't be used; the message names file and tensor.
-            ValueError: max_length is more than the model's context.
+            InvalidArgumentError: max_length is more than the model's context.
         """
         self._loaded()
         return self
 
-    def score(self, query: str, passages: Sequence[str]) -> list[float]:
-        """Scores passages; see `Scorer.score`.
+    def ruler(self, query: str) -> LocalRuler:
+        """What counts passages beside this query as the model reads them; asking loads the model."""
+        return LocalRuler(self._loaded().encoder, clean_query(query), self.max_length, self._tokenizing.get())
 
-        Raises:
-            TypeError: A text is not a string.
-            ValueError: The query or a passage is blank.
-            ModelLoadError: The checkpoint can't be used.
-            RequestRejectedError: A pair is too long (`long_passages="error"`), or one pair alone does not
-                fit into memory; `index` names the passage.
-            ScoringError: The model failed otherwise; `__cause__` is what it raised.
-        """
-        return [one.logit for one in self.score_detailed(query, passages)]
-
-    async def ascore(self, query: str, passages: Sequence[str]) -> list[float]:
-        """As `score`, in a thread; a cancelled call stops after the batch under way."""
-        return [one.logit for one in await self.ascore_detailed(query, passages)]
-
-    def score_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
-        """As `score`, with whether each passage was cut, and where its best window is if it has several."""
-        [scored] = self._told(*self._score([(query, passages)], stopped=lambda: False))
+    def _score(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        [scored] = self._score_many([(query, passages)])
         return scored
 
-    async def ascore_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
-        """As `score_detailed`, in a thread; a cancelled call stops after the batch under way."""
+    async def _ascore(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        """As `_score`, in a thread; a cancelled call stops after the batch under way."""
         stop = threading.Event()
-        work = partial(self._score, [(query, passages)], stopped=stop.is_set)
+        computed = scoring_errors(self.name)(self._computed)
+        work = partial(computed, [(query, passages)], stopped=stop.is_set)
         try:
             answer = await asyncio.get_running_loop().run_in_executor(self._threads.get(), work)
         finally:
@@ -197,60 +184,34 @@ class LocalScorer(Scorer):
         [scored] = self._told(*answer)
         return scored
 
-    def score_many(self, jobs: Iterable[tuple[str, Sequence[str]]]) -> list[list[float]]:
-        """Scores several queries, each with passages of its own, in the same batches.
+    def _score_many(self, calls: Sequence[tuple[str, Sequence[str]]]) -> list[list[Scored]]:
+        """All queries in the same batches.
 
         What is held beside the texts is four bytes a token; what is computed at once stays within
         `batch_tokens`, however many pairs there are.
-
-        Args:
-            jobs: (query, passages) for each query.
-
-        Returns:
-            For each job its logits, both in input order.
-
-        Raises:
-            TypeError: A text is not a string.
-            ValueError: A query or a passage is blank.
-            ModelLoadError: The checkpoint can't be used.
-            RequestRejectedError: As `score`.
-
-        A note of the error says which job it is about.
         """
-        scored = self._told(*self._score(list(jobs), stopped=lambda: False))
-        return [[one.logit for one in each] for each in scored]
+        return self._told(*self._computed(calls, stopped=lambda: False))
 
-    def ruler(self, query: str) -> LocalRuler:
-        """What counts passages beside this query as the model reads them; asking loads the model."""
-        return LocalRuler(self._loaded().encoder, clean_query(query), self.max_length, self._tokenizing.get())
-
-    def _score(
-        self, jobs: Sequence[tuple[str, Sequence[str]]], *, stopped: Callable[[], bool]
+    def _computed(
+        self, calls: Sequence[tuple[str, Sequence[str]]], *, stopped: Callable[[], bool]
     ) -> tuple[Parts, list[float]]:
         """What was computed, and its logits; `_told` makes the answer of it."""
-        asked = []
-        for number, (query, passages) in enumerate(jobs):
-            with naming_job(number, len(jobs)):
-                asked.append(clean_call(query, passages))
-        if not any(texts for _, texts in asked):
-            return Parts([Part([], None, query_cut=False) for _ in asked]), []
         forward = self._loaded().forward
-        parts = Parts([self._part(number, asked, stopped) for number in range(len(asked))])
-        with parts.naming_passages(), scoring_errors(self.name):
-            logits = self._runner.run(forward, parts.pairs, stopped)
-        return parts, checked_scores(logits, len(parts.pairs), source=self.name)
+        parts = Parts([self._part(number, calls, stopped) for number in range(len(calls))])
+        with parts.naming_passages():
+            return parts, self._runner.run(forward, parts.pairs, stopped)
 
     def _told(self, parts: Parts, logits: list[float]) -> list[list[Scored]]:
         """The passages' scores; warns of cuts, in the caller's thread so that a line of theirs is named."""
-        if not parts.pairs:
-            return parts.scored([], 0)
         parts.tell(self._notices, self.max_length)
         return parts.scored(logits, self.max_length)
 
-    def _part(self, number: int, asked: Sequence[tuple[str, list[str]]], stopped: Callable[[], bool]) -> Part:
-        """A job's token ids, with the plan of its windows where long passages are to have some."""
-        query, texts = asked[number]
-        with naming_job(number, len(asked)), scoring_errors(self.name):
+    def _part(
+        self, number: int, calls: Sequence[tuple[str, Sequence[str]]], stopped: Callable[[], bool]
+    ) -> Part:
+        """A call's token ids, with the plan of its windows where long passages are to have some."""
+        query, texts = calls[number]
+        with naming_job(number, len(calls)):
             if not texts or self._settings.long_passages == "error":  # nothing is to be cut
                 return Part(self._encoded(query, texts, stopped), None, query_cut=False)
             ruler = self.ruler(query)
@@ -288,7 +249,9 @@ class LocalScorer(Scorer):
             self._fit_batches(checkpoint.config)
         wanted = self._settings.max_length
         if wanted is not None and wanted > model.context:
-            raise ValueError(f"max_length {wanted} is more than the {model.context} tokens {self.name} reads")
+            raise InvalidArgumentError(
+                f"max_length {wanted} is more than the {model.context} tokens {self.name} reads"
+            )
         return model
 
     def _fit_batches(self, config: Config) -> None:

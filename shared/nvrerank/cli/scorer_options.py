@@ -9,7 +9,7 @@ from nvrerank.scorer import Scorer
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ScorerOptions:
     """What the options say of the scorer; each is None where it was not given."""
 
     model: str | None = None
@@ -19,25 +19,25 @@ class Wanted:
     base_url: str | None = None
 
 
-MakeScorer = Callable[[Wanted], Scorer]
+MakeScorer = Callable[[ScorerOptions], Scorer]
 """A program that embeds the command, or tests it, gives its own as the context's object:
 `app(obj=make_scorer)`."""
 
 
-def scorer_for(wanted: Wanted) -> Scorer:
+def scorer_for(options: ScorerOptions) -> Scorer:
     """Hosted if an API is named, else on this machine; each room is imported only where it is used.
 
     Raises:
         ValueError: Options of both were given.
     """
-    if wanted.hosted is None and wanted.base_url is None:
+    if options.hosted is None and options.base_url is None:
         from nvrerank.local import LocalScorer
 
-        return LocalScorer(wanted.model, revision=wanted.revision, device=wanted.device)
-    if wanted.model or wanted.revision or wanted.device:
+        return LocalScorer(options.model, revision=options.revision, device=options.device)
+    if options.model or options.revision or options.device:
         raise ValueError(
             "--model, --revision and --device are for this machine, --hosted and --base-url for an API"
         )
     from nvrerank.hosted import HostedScorer
 
-    return HostedScorer(wanted.hosted, base_url=wanted.base_url)
+    return HostedScorer(options.hosted, base_url=options.base_url)

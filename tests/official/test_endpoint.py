@@ -2,7 +2,7 @@
 
 import pytest
 
-from llamaindex_nvrerank.address import with_endpoint
+from nvrerank.nvidia_compat import with_endpoint
 
 
 @pytest.mark.parametrize(

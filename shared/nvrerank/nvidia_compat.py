@@ -10,6 +10,8 @@ from typing import Any, Literal
 from . import models
 
 _OURS = {"nvidia_base_url": "base_url", "verify_ssl": "verify", "extra_headers": "default_headers"}
+OTHER_NAMES = ("nvidia_api_key", *_OURS)
+"""What the official classes call arguments that have another name here."""
 
 _INSTEAD = {
     "http_client": "timeout=, verify= and default_headers= do what it did, or scorer=HostedScorer(...)",
@@ -19,6 +21,8 @@ _INSTEAD = {
     "transport": "it is the scorer's: scorer=HostedScorer(..., transport=...)",
 }
 
+_COMPLETE = re.compile(r"/(v\d+|ranking|reranking|rerank)$")
+_PREFIXED = re.compile(r"https?://[^/]+/.+")
 _NVIDIA = re.compile(r"\s*https?://([\w-]+\.)*nvidia\.com(:\d+)?(/|\s*$)", re.IGNORECASE)
 _KINDS = {
     "an embedding": re.compile(r"embed|bge-m3|clip|(^|/)(e5|gte)-"),
@@ -48,7 +52,13 @@ class AvailableModel:
 
 def available(ids: Iterable[str]) -> list[AvailableModel]:
     """Models by id, with what we know of them."""
-    return [_available(one) for one in ids]
+    known = ((name, models.find(name)) for name in ids)
+    return [
+        AvailableModel(name, "ranking-vlm" if one.images else "ranking", one.aliases)
+        if one
+        else AvailableModel(name)
+        for name, one in known
+    ]
 
 
 def hosted_models() -> list[AvailableModel]:
@@ -60,7 +70,8 @@ def in_our_names(given: dict[str, Any]) -> dict[str, Any]:
     """Arguments of the official constructors as arguments of ours.
 
     Args:
-        given: By whatever name; what is None, or off where it is always off, is as good as absent.
+        given: By whatever name; what is None, or off where it is always off, is as good as absent. Of the two
+            names of the key `nvidia_api_key` counts first.
 
     Raises:
         ValueError: One argument came under two names, or one means nothing here.
@@ -69,6 +80,8 @@ def in_our_names(given: dict[str, Any]) -> dict[str, Any]:
         if given.get(name):
             raise ValueError(f"{name} is not taken: {instead}")
     ours = {name: value for name, value in given.items() if name not in _OURS and name not in _INSTEAD}
+    if key := ours.pop("nvidia_api_key", None):  # it counts first
+        ours["api_key"] = key
     for theirs, name in _OURS.items():
         value = given.get(theirs)
         if value in (None, {}):
@@ -77,6 +90,18 @@ def in_our_names(given: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{theirs} and {name} are the same: leave {theirs} out")
         ours[name] = value
     return ours
+
+
+def with_endpoint(base_url: str) -> str:
+    """A base_url as LlamaIndex's official class reads it: https://proxy/nim is https://proxy/nim/ranking.
+
+    Whatever ends in a version or an endpoint stays as it is; so does what is no such URL, and a server's
+    root, under which a NIM has nothing.
+    """
+    trimmed = base_url.strip().rstrip("/")
+    if _PREFIXED.fullmatch(trimmed) and not _COMPLETE.search(trimmed):
+        return f"{trimmed}/ranking"
+    return base_url
 
 
 def other_kind(model: str | None, server: str | None) -> str | None:
@@ -91,10 +116,3 @@ def other_kind(model: str | None, server: str | None) -> str | None:
     if (server and not _NVIDIA.match(server)) or re.search("rank|^nvdev/", name) or models.find(name):
         return None
     return next((kind for kind, names in _KINDS.items() if names.search(name)), None)
-
-
-def _available(name: str) -> AvailableModel:
-    known = models.find(name)
-    if known is None:
-        return AvailableModel(name)
-    return AvailableModel(name, "ranking-vlm" if known.images else "ranking", known.aliases)

@@ -22,7 +22,7 @@ def checked_target(file: str) -> Path:
     return target
 
 
-def write_whole(target: Path, text: str) -> None:
+def write_atomically(target: Path, text: str) -> None:
     """Writes beside the target first, then takes its place.
 
     Raises:

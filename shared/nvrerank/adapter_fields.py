@@ -1,0 +1,388 @@
+"""What both adapters can be told, as pydantic fields, and the scorer that is made of it.
+
+Only this module imports pydantic, which both frameworks bring.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    PrivateAttr,
+    Secret,
+    SecretStr,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+)
+from pydantic.json_schema import SkipJsonSchema
+
+from . import models
+from .adapters import text_only
+from .errors import MissingKeyError
+from .fusion import Fusion, FusionName, as_data, as_fusion
+from .nvidia_compat import OTHER_NAMES, AvailableModel, available, hosted_models, in_our_names, other_kind
+from .ranking import OnError, RankOptions, ScoreMode
+from .scorer import Scale, Scorer
+from .windows import LongPassages
+
+if TYPE_CHECKING:
+    from .hosted import HostedScorer
+
+_RANK_OPTIONS = tuple(field.name for field in fields(RankOptions))
+_PASSED_ON = ("long_passages", "scale", "extra_body", "timeout", "max_retries", "max_concurrency", "verify")
+_SECRETS = {"nvidia_api_key", "api_key", "default_headers", "extra_headers"}
+
+
+class MaskedHeaders(dict[str, str]):
+    """Headers whose repr has their names alone: a value may be secret."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(map(str, self))})"
+
+
+def _hidden(secret: object) -> object:
+    if isinstance(secret, Mapping):
+        return MaskedHeaders(secret)
+    if isinstance(secret, str):
+        return SecretStr(secret)
+    return secret if secret is None or isinstance(secret, SecretStr | Secret) else Secret[Any](secret)
+
+
+def _hide(given: dict[str, Any]) -> dict[str, Any]:
+    """Makes keys and headers unreadable in place, before anything can fail and show them in a traceback."""
+    for name in _SECRETS.intersection(given):
+        given[name] = _hidden(given.pop(name))
+    return given
+
+
+def _public(headers: dict[str, str]) -> dict[str, str]:
+    """Headers without those that authorize."""
+    from .hosted.key import ExtraHeaders
+
+    return ExtraHeaders(headers).without_secrets()
+
+
+def _with_both_names_of_the_key(schema: dict[str, Any]) -> None:
+    if key := schema["properties"].get("api_key"):
+        schema["properties"]["nvidia_api_key"] = key | {"title": "Nvidia Api Key"}
+
+
+def _instance(scorer: object) -> object:
+    if scorer is None or isinstance(scorer, Scorer):
+        return scorer
+    raise ValueError(  # pydantic reports only these with the field's name
+        "it must be an instance of Scorer, and a dump has only its name: pass the scorer itself beside "
+        "what was saved, such as scorer=LocalScorer(); a hosted model's name goes into model="
+    )
+
+
+class RerankFields(BaseModel):
+    """A scorer, or what a `HostedScorer` is made of, and the options of `rerank`.
+
+    Without `scorer` it takes what NVIDIA's official class of this name takes, and makes its scorer of that,
+    once: the arguments up to `send_key_over_http` can't be assigned later, `model_copy(update={...})` makes a
+    copy with others; the rest can. No connection is opened before the first use. `close()`, or a with
+    statement, closes those of a scorer that was made here. Copies share the scorer. A dump or pickle has the
+    settings and never a key: tell what was unpickled by `model_copy(update={"api_key": ...})`, unless the key
+    is in NVIDIA_API_KEY.
+
+    Attributes:
+        scorer: What scores: `nvrerank.LocalScorer()` or any other `nvrerank.Scorer`, in place of all the
+            arguments from `model` to `send_key_over_http`. None: a `nvrerank.HostedScorer` made of them.
+        model: The model's name. None: NVIDIA's own default, or what the server of `base_url` lists first.
+        base_url: A server's root, its /v1, a proxy's prefix or a full endpoint. None: NVIDIA_BASE_URL,
+            else NVIDIA's hosted API.
+        api_key: A str or a SecretStr; `nvidia_api_key` is the same and counts first. None: NVIDIA_API_KEY,
+            which is sent to NVIDIA's own hosts only.
+        max_batch_size: Passages a request, at most; never more than the server takes. None: 512.
+        long_passages: What becomes of a passage that is too long: "truncate" cuts its end off, "windows"
+            scores it in parts, "error" refuses it. None: as `truncate` says.
+        truncate: What the server does with a pair that is too long: "END" cuts, "NONE" refuses. None: as
+            `long_passages` says; if that says nothing, as the server likes.
+        scale: What the server's scores are, "logit" or "probability". None: as `HostedScorer` finds out.
+        extra_body: More members of every request's body, such as {"instruction": "..."}.
+        default_headers: More headers for every request; `extra_headers` is the same.
+        timeout: Seconds a call may take, all in all. None: 60.
+        max_retries: Tries after the first. None: 3.
+        max_concurrency: Requests under way at once, over all calls. None: 8.
+        verify: What TLS trusts: the usual authorities (None or True), those of a file or folder, or
+            anybody (False); `verify_ssl` is the same.
+        send_key_over_http: Whether a key that was passed may go to another machine in clear.
+        top_n: At most so many results; None: all, 0: none.
+        threshold: Least score that stays (inclusive), compared after `score_mode`; drops blanks.
+        score_mode: "logit" as the model gives it, or "sigmoid" for 0..1.
+        on_error: "raise", or "passthrough": the retrieval order cut to top_n, and one warning.
+        fuse: None orders by the reranker alone; "rrf" fuses with the retrieval order, "zscore" with the
+            retrieval scores; `nvrerank.ReciprocalRankFusion(...)` and `nvrerank.ZScoreFusion(...)` hold
+            parameters. Scores and `threshold` stay the reranker's own.
+
+    Raises:
+        ValueError: An argument is unknown, out of range or at odds with another, here or when it is assigned;
+            most are a `pydantic.ValidationError`.
+        TypeError: A key or header is of the wrong type.
+        nvrerank.MissingKeyError: NVIDIA's host wants a key and there is none.
+    """
+
+    model_config = ConfigDict(
+        arbitrary_types_allowed=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        json_schema_extra=_with_both_names_of_the_key,
+        validate_assignment=True,
+    )
+
+    model: str | None = None
+    base_url: str | None = None
+    api_key: Annotated[  # "" is an unset variable's; the scorer refuses what is no string
+        SecretStr | None,
+        PlainValidator(lambda key: _hidden(key) or None, json_schema_input_type=SecretStr | None),
+        Field(exclude=True, repr=False),
+    ] = None
+    max_batch_size: int | None = None
+    long_passages: LongPassages | None = None
+    truncate: Literal["NONE", "END"] | None = None
+    scale: Scale | None = None
+    extra_body: dict[str, Any] | None = None
+    default_headers: (
+        Annotated[dict[str, str], AfterValidator(MaskedHeaders), PlainSerializer(_public)] | None
+    ) = None
+    timeout: float | None = None
+    max_retries: int | None = None
+    max_concurrency: int | None = None
+    verify: bool | str | None = None
+    send_key_over_http: bool = False
+    scorer: Annotated[
+        SkipJsonSchema[Scorer], PlainValidator(_instance), PlainSerializer(lambda scorer: scorer.name, str)
+    ] = None  # type: ignore[assignment]  # made by the constructor
+
+    top_n: int | None = 5
+    threshold: float | None = None
+    score_mode: ScoreMode = "logit"
+    on_error: OnError = "raise"
+    fuse: Annotated[
+        Fusion | FusionName | None, PlainSerializer(lambda fuse: as_data(as_fusion(fuse)), Any)
+    ] = None
+
+    _own: HostedScorer | None = PrivateAttr(None)
+    _key_lost: bool = PrivateAttr(False)
+    _listed: list[AvailableModel] | None = PrivateAttr(None)
+
+    def __init__(
+        self,
+        model: str | None = None,
+        nvidia_api_key: SecretStr | str | None = None,
+        api_key: SecretStr | str | None = None,
+        base_url: str | None = None,
+        http_client: None = None,
+        **options: Any,
+    ) -> None:
+        given = {"model": model, "nvidia_api_key": nvidia_api_key, "api_key": api_key, "base_url": base_url}
+        options |= {name: value for name, value in given.items() if value is not None}
+        del given, nvidia_api_key, api_key  # a traceback shows what a frame holds
+        super().__init__(**in_our_names(_hide(options) | {"http_client": http_client}))
+        self._settle_scorer()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Documents an adapter's arguments: those of here, then those under its own `Attributes:`."""
+        super().__init_subclass__(**options)
+        own, heading, added = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:\n")
+        if heading:
+            shared, _, raised = inspect.cleandoc(RerankFields.__doc__ or "").partition("\n\nRaises:")
+            _, _, common = shared.partition("\n\n")
+            cls.__doc__ = f"{own}{common}\n{added}\n\nRaises:{raised}"
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _SETTINGS or name in OTHER_NAMES:
+            del value  # a traceback shows what a frame holds
+            raise ValueError(
+                f"{name} can't be assigned, since a scorer is made once: make a new {type(self).__name__} "
+                f"with it, or a copy with model_copy(update={{{name!r}: ...}})"
+            )
+        super().__setattr__(name, value)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy; it shares the scorer, unless the update has a setting of one.
+
+        Args:
+            update: Arguments of the constructor that are to change; they are checked as there.
+            deep: Whether values are copied, too.
+
+        Raises:
+            ValueError, TypeError: As the constructor.
+            MissingKeyError: A pickle lost the key, and the update has none.
+        """
+        changes = in_our_names(_hide(dict(update or {})))
+        del update  # a traceback shows what a frame holds
+        twin, settings = super().model_copy(deep=deep), _SETTINGS.keys() & changes
+        if changes.get("scorer") is not None:
+            twin.__dict__.update(_SETTINGS)
+        elif settings and self._key_lost and not settings & {"api_key", "default_headers"}:
+            raise MissingKeyError("a pickle holds no key and no secret header: give api_key along")
+        elif settings and self._own:
+            twin.__dict__["scorer"] = None
+        for name, value in changes.items():
+            BaseModel.__setattr__(twin, name, value)
+        if settings:
+            twin._settle_scorer()  # noqa: SLF001 (its own class)
+        return twin
+
+    @property
+    def nvidia_api_key(self) -> SecretStr | None:
+        """`api_key`, as LlamaIndex's official constructor calls it."""
+        return self.api_key
+
+    @property
+    def available_models(self) -> list[AvailableModel]:
+        """Models there are: of NVIDIA's host those we know, of another server those that it lists.
+
+        A server is asked once, while the caller waits. A scorer that lists none is listed itself.
+        """
+        if self._listed is None:
+            listing = getattr(self.scorer, "models", None)
+            self._listed = available(listing() if callable(listing) else [self.scorer.name])
+        return list(self._listed)
+
+    @classmethod
+    def get_available_models(cls, **options: Any) -> list[AvailableModel]:
+        """`available_models` of an adapter with these options; for NVIDIA's own it needs no key."""
+        try:
+            reranker = cls(**options)
+        except MissingKeyError:
+            return hosted_models()
+        with reranker:
+            return reranker.available_models
+
+    def close(self) -> None:
+        """Closes the connections of the scorer that was made here; one that was passed is its owner's."""
+        if self._own is not None:
+            self._own.close()
+
+    async def aclose(self) -> None:
+        """As `close`, from a coroutine."""
+        if self._own is not None:
+            await self._own.aclose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __getstate__(self) -> dict[Any, Any]:
+        state = BaseModel.__getstate__(self)  # LlamaIndex's drops what it can't pickle
+        kept = {"api_key": None, "default_headers": self.default_headers and _public(self.default_headers)}
+        lost = self._key_lost or any(getattr(self, name) != value for name, value in kept.items())
+        state["__dict__"] = {**state["__dict__"], **kept}
+        state["__pydantic_private__"] = {**state["__pydantic_private__"], "_key_lost": lost}
+        return state
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        BaseModel.__setstate__(self, state)
+
+    @field_validator(*_RANK_OPTIONS, mode="before")
+    @classmethod
+    def _as_the_core_allows(cls, value: Any, info: ValidationInfo) -> Any:
+        name = str(info.field_name)
+        if name == "top_n" and isinstance(value, str) and value.strip().isdecimal():
+            value = int(value)  # of a configuration; the official classes take it
+        try:
+            return getattr(RankOptions(**{name: value}), name)
+        except TypeError as error:
+            raise ValueError(str(error)) from error  # pydantic reports only these with the field's name
+
+    @model_serializer(mode="wrap")
+    def custom_model_dump(
+        self,
+        handler: SerializerFunctionWrapHandler,
+        info: SerializationInfo,  # noqa: ARG002 (LlamaIndex's signature)
+    ) -> dict[str, Any]:
+        """The fields: of a scorer that was passed its name, of one made here its settings; never a key."""
+        dumped: dict[str, Any] = handler(self)
+        dropped = ("scorer",) if self._own else _SETTINGS.keys() - {"scorer"}
+        return {name: value for name, value in dumped.items() if name not in dropped}
+
+    def _rank_options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _RANK_OPTIONS}
+
+    def _rank_arguments(
+        self,
+        query: str,
+        passages: Sequence[str],
+        unread: Sequence[int],
+        retrieval_scores: Callable[[], list[float | None]],
+    ) -> dict[str, Any]:
+        """Arguments of `rerank`; `unread` are indices of passages that have an image, a sound or a film."""
+        scorer, fusion = self.scorer, as_fusion(self.fuse)
+        if unread:
+            scorer, passages = text_only(scorer, passages, unread, stacklevel=5)
+        known = retrieval_scores() if fusion and fusion.needs_scores else None
+        asked = {"scorer": scorer, "query": query, "passages": passages, "retrieval_scores": known}
+        return asked | self._rank_options()
+
+    def _server(self) -> str | None:
+        """`base_url` as this adapter reads it."""
+        return self.base_url
+
+    def _settle_scorer(self) -> None:
+        """Makes the scorer, unless one was passed, which settings would contradict."""
+        self._key_lost, self._listed, self._own = False, None, None
+        if self.scorer is None:
+            self._own = self.__dict__["scorer"] = self._hosted_scorer()
+            if self._own.name != type(self._own).__name__:  # it knows its model
+                self.__dict__["model"] = self._own.name
+            return
+        expected = _SETTINGS | {"scorer": self.scorer}
+        given = [name for name, value in expected.items() if getattr(self, name) not in (value, {})]
+        if leave := ", ".join(given):
+            raise ValueError(
+                f"scorer= has settings of its own: leave {leave} out, or make the scorer with them"
+            )
+
+    def _hosted_scorer(self) -> HostedScorer:
+        from .hosted import HostedScorer
+
+        self.__dict__["model"] = model = self.model or None  # "" of an unset variable
+        self.__dict__["base_url"] = self.base_url or os.environ.get("NVIDIA_BASE_URL") or None
+        if kind := other_kind(model, self._server()):
+            warnings.warn(
+                f"Model {model} is incompatible with client NVIDIARerank: by its name it is {kind} model. "
+                "NVIDIARerank.get_available_models() lists those that rank.",
+                stacklevel=4,
+            )
+        known = models.find(model or "")
+        most = known.max_passages if known else 512
+        return HostedScorer(
+            model,
+            base_url=self._server(),
+            api_key=self.api_key,
+            headers=self.default_headers,
+            truncate=... if self.truncate is None and self.long_passages else self.truncate,
+            max_batch_size=self.max_batch_size and min(self.max_batch_size, most),
+            send_key_over_http=self.send_key_over_http,
+            **{name: value for name in _PASSED_ON if (value := getattr(self, name)) is not None},
+        )
+
+
+_SETTINGS = {
+    name: field.default for name, field in RerankFields.model_fields.items() if name not in _RANK_OPTIONS
+}
