@@ -41,7 +41,8 @@ def test_the_wheel_s_page_has_no_link_that_only_a_repository_could_follow(wheel)
     repository = dict(one.split(", ") for one in metadata.get_all("Project-URL"))["Repository"]
     page = metadata.get_payload()
     targets = [
-        inline or defined for inline, defined in re.findall(r"\]\(([^)]+)\)|^\[\w+\]: (.+)$", page, re.MULTILINE)
+        inline or defined
+        for inline, defined in re.findall(r"\]\(([^)]+)\)|^\[\w+\]: (.+)$", page, re.MULTILINE)
     ]
     pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page)
     assert metadata["Description-Content-Type"] == "text/markdown"

@@ -69,7 +69,7 @@ def blocks(page: Path) -> Iterator[Block]:
         line = text.count("\n", 0, found.start()) + 1
         info = _INFO.fullmatch(found["info"].strip())
         if info is None or info["language"] not in LANGUAGES:
-            raise ValueError(f"{page.name}:{line}: no rule for ```{found['info']}: see tests/support/blocks.py")
+            raise ValueError(f"{page.name}:{line}: no rule for ```{found['info']}, see support/blocks.py")
         yield Block(page, line, info["language"], info["needs"], textwrap.dedent(found["code"]))
 
 
@@ -160,9 +160,9 @@ def same_output(printed: str, shown: str) -> None:
 
 def check_extras(arguments: list[str]) -> None:
     """Refuses an extra that pyproject.toml does not have."""
-    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for found in re.findall(r"(?:nvrerank|^\.)\[([\w,]+)\]", " ".join(arguments)):
-        assert set(found.split(",")) <= set(extras)
+        assert set(found.split(",")) <= set(project["optional-dependencies"])
 
 
 def check_targets(arguments: list[str]) -> None:
