@@ -28,7 +28,8 @@ from .errors import (
 )
 from .fusion import ReciprocalRankFusion, ZScoreFusion
 from .models import MODELS, RerankModel
-from .ranking import PassthroughWarning, Ranked, Ranking, UncalibratedWarning, arerank, rerank
+from .ranking import PassthroughWarning, UncalibratedWarning, arerank, rerank
+from .results import Ranked, Ranking
 from .scorer import Scored, Scorer
 from .truncation import TruncationWarning
 

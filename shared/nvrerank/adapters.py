@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from .errors import RequestRejectedError
 from .fusion import known_score
-from .ranking import Ranking
+from .results import Ranking
 from .scorer import Scorer
 from .texts import is_blank
 

@@ -24,6 +24,8 @@ A bad argument stays a `ValueError`, one of the wrong type a `TypeError`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class NVRerankError(Exception):
     """Base of every error of this package.
@@ -108,6 +110,11 @@ class RequestRejectedError(NVRerankError):
             retry_after=retry_after,
         )
         self.index = index
+
+    def reindex(self, find: Callable[[int], int | None]) -> None:
+        """Puts `index` into the caller's terms: `find` gives theirs for ours; None: not known."""
+        if self.index is not None:
+            self.index = find(self.index)
 
     def __str__(self) -> str:
         where = "" if self.index is None else f"passages[{self.index}]: "

@@ -11,15 +11,14 @@ import warnings
 import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, SupportsIndex, get_args
+from typing import Literal, get_args
 
+from ._checks import checked_integer
 from .errors import NVRerankError, RequestRejectedError
 from .fusion import Fusion, FusionName, as_fusion, checked_retrieval_scores
+from .results import Ranked, Ranking
 from .scorer import Scale, Scored, Scorer
 from .texts import clean_passages, clean_query, is_blank
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 ScoreMode = Literal["logit", "sigmoid"]
 OnError = Literal["raise", "passthrough"]
@@ -34,76 +33,6 @@ class UncalibratedWarning(UserWarning):
 
 
 _warned: weakref.WeakValueDictionary[int, Scorer] = weakref.WeakValueDictionary()  # by id: it need not hash
-
-
-@dataclass(frozen=True, slots=True)
-class Ranked:
-    """One passage's place in the order.
-
-    Attributes:
-        index: The passage's index in the input.
-        score: Its relevance, a logit or a probability by `score_mode`; None for a blank passage and
-            for every passage after a passthrough.
-        truncated: Whether its end was not read because the pair was too long; None: not known.
-        window: Where the passage was scored in parts, the characters of the best of them, as (start, end),
-            of the passage as `Ranking.passages` has it; None: it was scored as a whole.
-        fused: What it was ordered by where `fuse` was asked for; None: by its score.
-    """
-
-    index: int
-    score: float | None
-    truncated: bool | None = None
-    window: tuple[int, int] | None = None
-    fused: float | None = None
-
-
-class Ranking(list[Ranked]):
-    """What `rerank` returns: a list of `Ranked`, best first, that knows what was ranked.
-
-    Attributes:
-        query: The query, as it was scored.
-        passages: All passages, in input order, also those that were dropped.
-        retrieval_scores: What retrieval scored them, in input order; None: not known.
-        query_truncated: Whether the query is known not to have been read to its end.
-    """
-
-    def __init__(
-        self,
-        ranked: Iterable[Ranked],
-        query: str,
-        passages: Sequence[str],
-        retrieval_scores: Sequence[float | None] | None = None,
-        *,
-        query_truncated: bool = False,
-    ) -> None:
-        super().__init__(ranked)
-        self.query = query
-        self.passages = passages
-        self.retrieval_scores = retrieval_scores
-        self.query_truncated = query_truncated
-
-    @property
-    def truncated(self) -> int:
-        """How many of the passages in this ranking are known to have been cut."""
-        return sum(one.truncated is True for one in self)
-
-    def to_pandas(self) -> DataFrame:
-        """This ranking as a data frame, a row a passage; `nvrerank.show.to_pandas` names the columns.
-
-        Raises:
-            MissingExtraError: pandas is not installed.
-        """
-        from .show import to_pandas  # upwards: the room is opened only for whoever wants to see
-
-        return to_pandas(self)
-
-    def _repr_html_(self) -> str:
-        from .show import table
-
-        return table(self)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (list(self), self.query, self.passages), self.__dict__
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +60,20 @@ class RankOptions:
     fuse: Fusion | FusionName | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "top_n", _checked_top_n(self.top_n))
-        object.__setattr__(self, "threshold", _checked_threshold(self.threshold))
-        object.__setattr__(self, "fuse", as_fusion(self.fuse))
+        if self.top_n is not None:
+            object.__setattr__(self, "top_n", checked_integer("top_n", self.top_n, least=0))
+        if self.threshold is not None:
+            object.__setattr__(self, "threshold", _checked_threshold(self.threshold))
+        if self.fuse is not None:
+            object.__setattr__(self, "fuse", as_fusion(self.fuse))
         for name, kind in (("score_mode", ScoreMode), ("on_error", OnError)):
-            value = getattr(self, name)
-            if value not in get_args(kind):
-                choices = " or ".join(map(repr, get_args(kind)))
-                raise ValueError(f"{name} must be {choices}, not {value!r}")
+            value, choices = getattr(self, name), get_args(kind)
+            if value not in choices:
+                raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")
+
+
+_DEFAULTS = RankOptions()
+_LOGIT, _QUERY_TRUNCATED = operator.attrgetter("logit"), operator.attrgetter("query_truncated")
 
 
 def rerank(
@@ -187,17 +122,17 @@ def rerank(
             a scorer raises, a ValueError too, tells of the scorer.
     """
     options = RankOptions(top_n, threshold, score_mode, on_error, fuse)
-    job = prepare(query, passages, retrieval_scores, fuse=options.fuse, on_error=options.on_error)
-    if is_blank(job.query):
-        return _passthrough("query is blank", job, options)
-    if not job.texts or options.top_n == 0:
-        return _unscored(job, options)
-    _warn_if_uncalibrated(scorer, options)
+    prepared = prepare(query, passages, retrieval_scores, options)
+    unasked = _unasked(prepared, options)
+    if unasked is not None:
+        return unasked
+    if options.score_mode == "sigmoid":
+        _warn_if_uncalibrated(scorer)
     try:
-        scores = scorer.score_clean(job.query, job.texts)
+        scores = scorer.score_clean(prepared.query, prepared.texts)
     except NVRerankError as error:
-        return _passthrough_or_raise(error, job, options)
-    return finish(job, scores, options, scale=scorer.scale)
+        return _failed(error, prepared, options)
+    return finish(prepared, scores, options, scorer.scale)
 
 
 async def arerank(
@@ -214,21 +149,21 @@ async def arerank(
 ) -> Ranking:
     """As `rerank`, without blocking the event loop."""
     options = RankOptions(top_n, threshold, score_mode, on_error, fuse)
-    job = prepare(query, passages, retrieval_scores, fuse=options.fuse, on_error=options.on_error)
-    if is_blank(job.query):
-        return _passthrough("query is blank", job, options)
-    if not job.texts or options.top_n == 0:
-        return _unscored(job, options)
-    _warn_if_uncalibrated(scorer, options)
+    prepared = prepare(query, passages, retrieval_scores, options)
+    unasked = _unasked(prepared, options)
+    if unasked is not None:
+        return unasked
+    if options.score_mode == "sigmoid":
+        _warn_if_uncalibrated(scorer)
     try:
-        scores = await scorer.ascore_clean(job.query, job.texts)
+        scores = await scorer.ascore_clean(prepared.query, prepared.texts)
     except NVRerankError as error:
-        return _passthrough_or_raise(error, job, options)
-    return finish(job, scores, options, scale=scorer.scale)
+        return _failed(error, prepared, options)
+    return finish(prepared, scores, options, scorer.scale)
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Prepared:
     """What the scorer is asked, and where its answers belong.
 
     Attributes:
@@ -250,78 +185,66 @@ def prepare(
     query: str,
     passages: Iterable[str],
     retrieval_scores: Iterable[float | None] | None = None,
-    *,
-    fuse: Fusion | FusionName | None = None,
-    on_error: OnError = "raise",
-) -> Job:
+    options: RankOptions = _DEFAULTS,
+) -> Prepared:
     """Cleans the texts, sets blanks aside, keeps one of each duplicate, and checks what `fuse` needs.
 
     A blank query is an error, unless errors are to pass through.
     """
-    cleaned = clean_query(query, blank=on_error == "passthrough")
-    texts = list(clean_passages(passages))
+    cleaned = clean_query(query, blank=options.on_error == "passthrough")
+    texts = clean_passages(passages)
     first: dict[str, int] = {}
     slots = [None if is_blank(text) else first.setdefault(text, len(first)) for text in texts]
-    known = checked_retrieval_scores(retrieval_scores, len(texts))
-    _check_fusable(slots, known, as_fusion(fuse))
-    return Job(cleaned, texts, list(first), slots, known)
+    known = None if retrieval_scores is None else checked_retrieval_scores(retrieval_scores, len(texts))
+    if isinstance(options.fuse, Fusion) and options.fuse.needs_scores:
+        _check_fusable(slots, known, options.fuse)
+    return Prepared(cleaned, texts, list(first), slots, known)
 
 
-def finish(job: Job, scores: Sequence[Scored], options: RankOptions, *, scale: Scale = "logit") -> Ranking:
-    """Puts the passages in order."""
-    each = [None if slot is None else scores[slot] for slot in job.slots]
-    ranking = _ranking(job, order(each, options, job.retrieval_scores, scale=scale))
-    ranking.query_truncated = any(one.query_truncated for one in scores)
-    return ranking
-
-
-def order(
-    scores: Sequence[Scored | None],
-    options: RankOptions,
-    retrieval_scores: Sequence[float | None] | None = None,
-    *,
-    scale: Scale = "logit",
-) -> list[Ranked]:
-    """Sorts by logit or by what it is fused to (stable, None last), then applies mode, threshold and top_n.
+def finish(
+    prepared: Prepared, scores: Sequence[Scored], options: RankOptions, scale: Scale = "logit"
+) -> Ranking:
+    """Sorts by logit or by what it is fused to (stable, blanks last), then applies mode, threshold and top_n.
 
     The sort is not on probabilities: far from 0 different logits have the same sigmoid.
     """
-    scored = [(one, index) for index, one in enumerate(scores) if one is not None]
-    fused = _fused(scored, options, retrieval_scores)
-    mode = sigmoid if options.score_mode == "sigmoid" and scale == "logit" else float
-    keyed = [
-        (one.logit if key is None else key, Ranked(index, mode(one.logit), one.truncated, one.window, key))
-        for (one, index), key in zip(scored, fused, strict=True)
-    ]
-    ranked = [one for _, one in sorted(keyed, key=lambda pair: -pair[0])]
-    ranked += [Ranked(index, None) for index, one in enumerate(scores) if one is None]
-    if options.threshold is not None:
-        least = options.threshold
-        ranked = [one for one in ranked if one.score is not None and one.score >= least]
-    return ranked[: options.top_n]
+    places, scored, ranked = [], [], []
+    for place, slot in enumerate(prepared.slots):
+        if slot is not None:
+            places.append(place)
+            scored.append(scores[slot])
+    logits = list(map(_LOGIT, scored))
+    fused = None
+    if isinstance(options.fuse, Fusion):
+        fused = _fused(options.fuse, logits, places, prepared.retrieval_scores)
+    keys = logits if fused is None else fused
+    probable = options.score_mode == "sigmoid" and scale == "logit"
+    for at in sorted(range(len(keys)), key=keys.__getitem__, reverse=True):
+        score = sigmoid(logits[at]) if probable else logits[at]
+        if options.threshold is None or score >= options.threshold:
+            one, key = scored[at], None if fused is None else fused[at]
+            ranked.append(Ranked(places[at], score, one.truncated, one.window, key))
+    if options.threshold is None:
+        ranked += [Ranked(place, None) for place, slot in enumerate(prepared.slots) if slot is None]
+    cut = any(map(_QUERY_TRUNCATED, scores))
+    return _ranking(prepared, ranked[: options.top_n], query_truncated=cut)
 
 
 def _fused(
-    scored: Sequence[tuple[Scored, int]],
-    options: RankOptions,
+    fusion: Fusion,
+    logits: Sequence[float],
+    places: Sequence[int],
     retrieval_scores: Sequence[float | None] | None,
-) -> Sequence[float | None]:
-    """What orders each scored passage; None: its logit."""
-    fusion = as_fusion(options.fuse)
-    if fusion is None:
-        return [None] * len(scored)
-    places = [index for _, index in scored]
-    known = [0.0] * len(places)
+) -> list[float]:
+    known: list[float] = []
     if fusion.needs_scores and retrieval_scores is not None:
         known = [score for place in places if (score := retrieval_scores[place]) is not None]
-    return fusion.fused([one.logit for one, _ in scored], places, known)
+    return fusion.fused(logits, places, known)
 
 
 def _check_fusable(
-    slots: Sequence[int | None], retrieval_scores: Sequence[float | None] | None, fusion: Fusion | None
+    slots: Sequence[int | None], retrieval_scores: Sequence[float | None] | None, fusion: Fusion
 ) -> None:
-    if fusion is None or not fusion.needs_scores:
-        return
     for index, slot in enumerate(slots):
         if slot is not None and (retrieval_scores is None or retrieval_scores[index] is None):
             raise ValueError(
@@ -338,9 +261,18 @@ def sigmoid(logit: float) -> float:
     return small / (1.0 + small)
 
 
-def _warn_if_uncalibrated(scorer: Scorer, options: RankOptions) -> None:
+def _unasked(prepared: Prepared, options: RankOptions) -> Ranking | None:
+    """The ranking where the scorer is not to be asked; None: it is."""
+    if options.on_error == "passthrough" and is_blank(prepared.query):
+        return _passthrough("query is blank", prepared, options)
+    if prepared.texts and options.top_n != 0:
+        return None
+    return _unscored(prepared, options.top_n if options.threshold is None else 0)
+
+
+def _warn_if_uncalibrated(scorer: Scorer) -> None:
     """Once for each scorer; to be called by `rerank` and `arerank` themselves."""
-    if options.score_mode != "sigmoid" or scorer.calibrated or id(scorer) in _warned:
+    if scorer.calibrated or id(scorer) in _warned:
         return
     _warned[id(scorer)] = scorer
     warnings.warn(
@@ -351,47 +283,41 @@ def _warn_if_uncalibrated(scorer: Scorer, options: RankOptions) -> None:
     )
 
 
-def _passthrough_or_raise(error: NVRerankError, job: Job, options: RankOptions) -> Ranking:
-    if isinstance(error, RequestRejectedError) and error.index is not None:
-        known = error.index in job.slots  # a scorer of someone else's may be wrong
-        error.index = job.slots.index(error.index) if known else None  # it knows only distinct texts
+def _failed(error: NVRerankError, prepared: Prepared, options: RankOptions) -> Ranking:
+    if isinstance(error, RequestRejectedError):  # the scorer knows only distinct texts, or may be wrong
+        slots = prepared.slots
+        error.reindex(lambda index: slots.index(index) if index in slots else None)
     if options.on_error != "passthrough":
         raise error
-    return _passthrough(f"{type(error).__name__}: {error}", job, options, stacklevel=4)
+    return _passthrough(f"{type(error).__name__}: {error}", prepared, options)
 
 
-def _passthrough(reason: str, job: Job, options: RankOptions, *, stacklevel: int = 3) -> Ranking:
+def _passthrough(reason: str, prepared: Prepared, options: RankOptions) -> Ranking:
     warnings.warn(
-        f"reranking failed, the retrieval order is kept: {reason}", PassthroughWarning, stacklevel=stacklevel
+        f"reranking failed, the retrieval order is kept: {reason}", PassthroughWarning, stacklevel=4
     )
-    return _ranking(job, [Ranked(index, None) for index in range(len(job.slots))][: options.top_n])
+    return _unscored(prepared, options.top_n)
 
 
-def _unscored(job: Job, options: RankOptions) -> Ranking:
-    return _ranking(job, order([None] * len(job.slots), options))
+def _unscored(prepared: Prepared, top_n: int | None) -> Ranking:
+    ranked = [Ranked(index, None) for index in range(len(prepared.slots))]
+    return _ranking(prepared, ranked[:top_n])
 
 
-def _ranking(job: Job, ranked: Iterable[Ranked]) -> Ranking:
-    return Ranking(ranked, job.query, job.passages, job.retrieval_scores)
+def _ranking(prepared: Prepared, ranked: Iterable[Ranked], *, query_truncated: bool = False) -> Ranking:
+    return Ranking(
+        ranked,
+        prepared.query,
+        prepared.passages,
+        prepared.retrieval_scores,
+        query_truncated=query_truncated,
+    )
 
 
-def _checked_top_n(top_n: SupportsIndex | None) -> int | None:
-    if top_n is None:
-        return None
-    if isinstance(top_n, bool) or not isinstance(top_n, SupportsIndex):
-        raise TypeError(f"top_n must be an int or None, not {top_n!r}")
-    count = operator.index(top_n)
-    if count < 0:
-        raise ValueError(f"top_n must be 0 or more, or None for all, not {count}")
-    return count
-
-
-def _checked_threshold(threshold: float | None) -> float | None:
-    if threshold is None:
-        return None
+def _checked_threshold(threshold: object) -> float:
     if isinstance(threshold, bool | str | bytes):
         raise TypeError(f"threshold must be a number or None, not {threshold!r}")
-    least = float(threshold)
+    least = float(threshold)  # type: ignore[arg-type]  # numpy and torch scalars convert too
     if math.isnan(least):
         raise ValueError("threshold must be a number, not NaN")
     return least

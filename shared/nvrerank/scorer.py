@@ -12,13 +12,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from .errors import BadResponseError, NVRerankError, ScoringError
-from .rulers import EstimatedRuler, Ruler
 from .texts import clean_call
+from .token_counter import EstimatedTokenCounter, TokenCounter
 
 Scale = Literal["logit", "probability"]
 Hook = Callable[[str, Sequence[str]], Sequence["float | Scored"]]
-_METHODS, _ASYNC_METHODS = ("score_detailed", "score"), ("ascore_detailed", "ascore")
+ManyHook = Callable[[Sequence[tuple[str, Sequence[str]]]], Sequence[Sequence["float | Scored"]]]
 AsyncHook = Callable[[str, Sequence[str]], Coroutine[object, object, Sequence["float | Scored"]]]
+# Each hook and the methods of which a class may write one in its place, the first before the second.
+_HOOKS = (
+    ("_score", "score_detailed", "score"),
+    ("_ascore", "ascore_detailed", "ascore"),
+    ("_score_many", "score_many"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,7 @@ class Scorer:
     becomes an `NVRerankError`. Several calls may come at once, from many threads.
 
     The public methods are written here, for all scorers. A class may override `score` or `score_detailed`
-    (`ascore`, `ascore_detailed`) in place of a hook; it is then taken for one too.
+    (`ascore`, `ascore_detailed`, `score_many`) in place of a hook; it is then taken for one too.
 
     `rerank` is the usual caller: it leaves out blank passages and sends each distinct one once.
     """
@@ -58,7 +64,7 @@ class Scorer:
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
         written = vars(cls)
-        for hook, *methods in (("_score", *_METHODS), ("_ascore", *_ASYNC_METHODS)):
+        for hook, *methods in _HOOKS:
             override = next((written[method] for method in methods if method in written), None)
             if override is not None and hook not in written:
                 setattr(cls, hook, override)
@@ -108,23 +114,22 @@ class Scorer:
             ValueError: The query or a passage is blank.
             NVRerankError: The scores could not be had; there are no partial results.
         """
-        if type(self).score is Scorer.score:
-            return _logits(self.score_detailed(query, passages))
-        return _logits(self._checked(self._below("_score", "score"), *clean_call(query, passages)))
+        scored = self.score_clean(*clean_call(query, passages), self._below("_score", "score"))
+        return [one.logit for one in scored]
 
     async def ascore(self, query: str, passages: Sequence[str]) -> list[float]:
         """As `score`, without blocking the event loop."""
-        if type(self).ascore is Scorer.ascore:
-            return _logits(await self.ascore_detailed(query, passages))
-        return _logits(await self._achecked(self._below("_ascore", "ascore"), *clean_call(query, passages)))
+        scored = await self.ascore_clean(*clean_call(query, passages), self._below("_ascore", "ascore"))
+        return [one.logit for one in scored]
 
     def score_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
         """As `score`, with what each logit comes from."""
-        return self._checked(self._below("_score", *_METHODS), *clean_call(query, passages))
+        return self.score_clean(*clean_call(query, passages), self._below("_score", "score_detailed"))
 
     async def ascore_detailed(self, query: str, passages: Sequence[str]) -> list[Scored]:
         """As `score_detailed`, without blocking the event loop."""
-        return await self._achecked(self._below("_ascore", *_ASYNC_METHODS), *clean_call(query, passages))
+        hook = self._below("_ascore", "ascore_detailed")
+        return await self.ascore_clean(*clean_call(query, passages), hook)
 
     def score_many(self, jobs: Iterable[tuple[str, Sequence[str]]]) -> list[list[float]]:
         """Scores several queries, each with passages of its own.
@@ -149,31 +154,54 @@ class Scorer:
         for number, job in enumerate(asked):
             with naming_job(number, len(asked)):
                 calls.append(clean_call(*job))
+        answers = self.score_many_clean(calls, self._below("_score_many", "score_many"))
+        return [[one.logit for one in answer] for answer in answers]
+
+    def score_clean(self, query: str, texts: Sequence[str], hook: Hook | None = None) -> list[Scored]:
+        """As `score_detailed`, of texts that are checked already: what `rerank` and other scorers call.
+
+        Args:
+            query: The clean query.
+            texts: Clean passages.
+            hook: What scores them; None: this scorer's own.
+        """
+        if not texts:
+            return []
+        with scoring_errors(self):
+            answers = (hook or self._score)(query, texts)
+        return checked_scores(answers, len(texts), self)
+
+    async def ascore_clean(
+        self, query: str, texts: Sequence[str], hook: AsyncHook | None = None
+    ) -> list[Scored]:
+        """As `score_clean`, without blocking the event loop."""
+        if not texts:
+            return []
+        with scoring_errors(self):
+            answers = await (hook or self._ascore)(query, texts)
+        return checked_scores(answers, len(texts), self)
+
+    def score_many_clean(
+        self, calls: Sequence[tuple[str, Sequence[str]]], hook: ManyHook | None = None
+    ) -> list[list[Scored]]:
+        """As `score_clean`, for several queries."""
         if not any(texts for _, texts in calls):
             return [[] for _ in calls]
-        with scoring_errors(self.name):
-            answers = self._score_many(calls)
+        with scoring_errors(self):
+            answers = (hook or self._score_many)(calls)
         if len(answers) != len(calls):
             raise BadResponseError(f"{self.name} answered {len(answers)} of {len(calls)} queries: report it")
         return [
-            [one.logit for one in checked_scores(answer, len(texts), source=self.name)]
+            checked_scores(answer, len(texts), self)
             for answer, (_, texts) in zip(answers, calls, strict=True)
         ]
 
-    def score_clean(self, query: str, texts: Sequence[str]) -> list[Scored]:
-        """As `score_detailed`, of texts that are checked already: what `rerank` and other scorers call."""
-        return self._checked(self._score, query, texts)
-
-    async def ascore_clean(self, query: str, texts: Sequence[str]) -> list[Scored]:
-        """As `score_clean`, without blocking the event loop."""
-        return await self._achecked(self._ascore, query, texts)
-
-    def ruler(self, query: str) -> Ruler:
+    def token_counter(self, query: str) -> TokenCounter:
         """What counts passages in tokens beside this query, for whoever cuts long ones.
 
         This one estimates, and does not know how many tokens the model reads.
         """
-        return EstimatedRuler(query=query)
+        return EstimatedTokenCounter(query=query)
 
     def _score(self, query: str, passages: Sequence[str]) -> Sequence[float | Scored]:
         """The hook: scores clean texts, at least one. This one runs the asynchronous one."""
@@ -181,9 +209,9 @@ class Scorer:
 
     async def _ascore(self, query: str, passages: Sequence[str]) -> Sequence[float | Scored]:
         """As `_score`, without blocking the event loop. This one runs that in a thread."""
-        return await asyncio.to_thread(scoring_errors(self.name)(self._score), query, passages)
+        return await asyncio.to_thread(scoring_errors(self)(self._score), query, passages)
 
-    def _score_many(self, calls: Sequence[tuple[str, list[str]]]) -> Sequence[Sequence[float | Scored]]:
+    def _score_many(self, calls: Sequence[tuple[str, Sequence[str]]]) -> Sequence[Sequence[float | Scored]]:
         """The hook of `score_many`: clean texts, which may be none; for each call what `_score` returns."""
         answers = []
         for number, call in enumerate(calls):
@@ -191,55 +219,34 @@ class Scorer:
                 answers.append(self.score_clean(*call))
         return answers
 
-    def _below(self, hook: str, *methods: str) -> Any:
-        """The hook that a public method calls.
-
-        An override of the method may be calling it by `super()`, so it is the one below all overrides; or it
-        may be one itself, where there is no other.
-        """
-        for method in methods:
-            overrides = [one for one in type(self).__mro__ if method in vars(one) and one is not Scorer]
-            if overrides:
-                below = getattr(super(overrides[-1], self), hook)
-                if method == methods[0] or below.__func__ is not getattr(Scorer, hook):
-                    return below
-        return getattr(self, hook)
-
-    def _checked(self, hook: Hook, query: str, texts: Sequence[str]) -> list[Scored]:
-        if not texts:
-            return []
-        with scoring_errors(self.name):
-            answers = hook(query, texts)
-        return checked_scores(answers, len(texts), source=self.name)
-
-    async def _achecked(self, hook: AsyncHook, query: str, texts: Sequence[str]) -> list[Scored]:
-        if not texts:
-            return []
-        with scoring_errors(self.name):
-            answers = await hook(query, texts)
-        return checked_scores(answers, len(texts), source=self.name)
+    def _below(self, hook: str, method: str) -> Any:
+        """The hook that a public method calls: below its override, which may be what is calling it."""
+        overrides = [one for one in type(self).__mro__ if method in vars(one)]  # the last is this class
+        return getattr(self if len(overrides) == 1 else super(overrides[-2], self), hook)
 
 
-def checked_scores(answers: Sequence[float | Scored], count: int, *, source: str) -> list[Scored]:
+def checked_scores(answers: Sequence[float | Scored], count: int, scorer: Scorer) -> list[Scored]:
     """What a scorer returned, as exactly `count` records with finite logits.
 
     Args:
         answers: Anything that holds numbers or records: a list, an array of one dimension.
         count: How many passages were scored.
-        source: The scorer's name, for the message.
+        scorer: Whose they are.
 
     Raises:
         BadResponseError: The count differs, or a score is not a finite number.
     """
     if len(answers) != count:
-        raise BadResponseError(f"{source} returned {len(answers)} scores for {count} passages: report it")
+        raise BadResponseError(
+            f"{scorer.name} returned {len(answers)} scores for {count} passages: report it"
+        )
     checked = []
     for index, answer in enumerate(answers):
         score = answer.logit if isinstance(answer, Scored) else answer
         number = score if type(score) is float else _as_float(score)
         if number is None or not math.isfinite(number):
             raise BadResponseError(
-                f"{source} returned {score!r:.50} for passage {index}, not a finite number: report it"
+                f"{scorer.name} returned {score!r:.50} for passage {index}, not a finite number: report it"
             )
         if not isinstance(answer, Scored):
             checked.append(Scored(number))
@@ -250,26 +257,25 @@ def checked_scores(answers: Sequence[float | Scored], count: int, *, source: str
 
 def scores_together(scorer: Scorer) -> bool:
     """Whether a scorer gains by several queries in one `score_many`."""
-    kind = type(scorer)
-    return kind.score_many is not Scorer.score_many or kind._score_many is not Scorer._score_many  # noqa: SLF001
+    return type(scorer)._score_many is not Scorer._score_many  # noqa: SLF001
 
 
 @contextmanager
-def scoring_errors(source: str) -> Iterator[None]:
+def scoring_errors(scorer: Scorer) -> Iterator[None]:
     """Within it whatever is raised becomes an `NVRerankError`, unless the call was cancelled.
 
     A warning that the caller has made an error stays what it is. Work for another thread is wrapped there: a
     future can't carry a StopIteration, and whoever awaits it would wait for ever.
 
     Args:
-        source: The scorer's name, for the message.
+        scorer: Whose name is in the message.
     """
     try:
         yield
     except (NVRerankError, CancelledError, Warning):
         raise
     except Exception as error:
-        raise ScoringError(f"{source} failed while scoring: {type(error).__name__}: {error}") from error
+        raise ScoringError(f"{scorer.name} failed while scoring: {type(error).__name__}: {error}") from error
 
 
 def _as_float(score: object) -> float | None:
@@ -290,10 +296,6 @@ def naming_job(number: int, count: int) -> Iterator[None]:
         if count > 1:
             error.add_note(f"this is about job {number} of {count}")
         raise
-
-
-def _logits(scored: Sequence[Scored]) -> list[float]:
-    return [one.logit for one in scored]
 
 
 def _run(coroutine: Coroutine[object, object, Sequence[float | Scored]]) -> Sequence[float | Scored]:

@@ -38,7 +38,7 @@ def clean_query(query: str, *, blank: bool = False) -> str:
         raise TypeError(f"query must be a str, not {type(query).__name__}")
     if is_blank(query) and not blank:
         raise ValueError("query is blank: ask something")
-    return encodable(query)
+    return query if query.isascii() else encodable(query)
 
 
 def clean_passages(passages: Iterable[str]) -> list[str]:
@@ -59,7 +59,7 @@ def clean_passages(passages: Iterable[str]) -> list[str]:
     for index, text in enumerate(passages):
         if not isinstance(text, str):
             raise TypeError(f"passages[{index}] must be a str, not {type(text).__name__}")
-        texts.append(encodable(text))
+        texts.append(text if text.isascii() else encodable(text))
     return texts
 
 

@@ -12,10 +12,11 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from ._checks import checked_integer
 from .borders import Borders, Span, cut
 from .errors import InvalidArgumentError, RequestRejectedError
-from .rulers import Ruler
 from .scorer import Scored
+from .token_counter import TokenCounter
 
 Pool = Literal["max", "mean", "first"]
 LongPassages = Literal["truncate", "windows", "error"]
@@ -43,9 +44,9 @@ class Cutting:
 
     def __post_init__(self) -> None:
         if self.size is not None:
-            _check_count("size", self.size, least=1)
+            checked_integer("size", self.size, least=1)
         if self.overlap is not None:
-            _check_count("overlap", self.overlap, least=0)
+            checked_integer("overlap", self.overlap, least=0)
             if self.size is not None and self.overlap > self.size // 4:
                 raise ValueError(
                     f"overlap must be at most a quarter of size, not {self.overlap} of {self.size}"
@@ -53,45 +54,45 @@ class Cutting:
         if self.pool not in get_args(Pool):
             raise ValueError(f"pool must be 'max', 'mean' or 'first', not {self.pool!r}")
 
-    def plan(self, ruler: Ruler, passages: Sequence[str]) -> WindowPlan:
+    def plan(self, counter: TokenCounter, passages: Sequence[str]) -> WindowPlan:
         """Cuts the passages that are too long.
 
         Args:
-            ruler: Counts tokens beside the query.
+            counter: Counts tokens beside the query.
             passages: Clean passages, none blank.
 
         Raises:
             InvalidArgumentError: It is not known how many tokens the model reads, and there is no `size`.
         """
-        most = self._most(ruler)
-        counts = ruler.counts(passages)
+        most = self._most(counter)
+        counts = counter.counts(passages)
         spans = [
-            [(0, len(text))] if count <= most else self._spans(text, ruler, most)
+            [(0, len(text))] if count <= most else self._spans(text, counter, most)
             for text, count in zip(passages, counts, strict=True)
         ]
         read = [each[:1] for each in spans] if self.pool == "first" else spans
         unread = [len(each) > len(kept) for each, kept in zip(spans, read, strict=True)]
-        return WindowPlan(passages, read, unread, self.pool, exact=ruler.exact, query=ruler.query)
+        return WindowPlan(passages, read, unread, self.pool, exact=counter.exact, query=counter.query)
 
-    def _most(self, ruler: Ruler) -> int:
-        limits = [limit for limit in (self.size, ruler.room) if limit is not None]
+    def _most(self, counter: TokenCounter) -> int:
+        limits = [limit for limit in (self.size, counter.room) if limit is not None]
         if not limits:
             raise InvalidArgumentError("it is not known how many tokens the model reads: give size=")
         if min(limits) < 1:
             raise RequestRejectedError("the query leaves no room for a passage: shorten it")
         return min(limits)
 
-    def _spans(self, text: str, ruler: Ruler, most: int) -> list[Span]:
+    def _spans(self, text: str, counter: TokenCounter, most: int) -> list[Span]:
         """Windows of at most so many tokens, by the count of each as a text of its own.
 
         Cut off, a piece can have other tokens than within its passage: then all is cut shorter.
         """
-        ends, borders = ruler.ends(text), Borders(text)
+        ends, borders = counter.ends(text), Borders(text)
         overlap = OVERLAP if self.overlap is None else self.overlap
         budget = most
         while True:
             spans = list(cut(text, ends, borders, budget, min(overlap, budget // 4)))
-            excess = max(ruler.counts([text[start:end] for start, end in spans])) - most
+            excess = max(counter.counts([text[start:end] for start, end in spans])) - most
             if excess <= 0 or budget == 1:
                 return spans
             budget = max(1, budget * most // (most + excess))
@@ -149,8 +150,9 @@ class WindowPlan:
         try:
             yield
         except RequestRejectedError as error:
-            if error.index is not None:
-                error.index = next((i for i, slots in enumerate(self._slots) if error.index in slots), None)
+            error.reindex(
+                lambda window: next((i for i, own in enumerate(self._slots) if window in own), None)
+            )
             raise
 
     def _one(self, index: int, parts: list[Scored]) -> Scored:
@@ -179,7 +181,7 @@ def naming_passages(plans: Sequence[WindowPlan]) -> Iterator[None]:
             yield
     except RequestRejectedError as error:
         if len(plans) > 1:
-            error.index = None
+            error.reindex(lambda _: None)
         raise
 
 
@@ -202,10 +204,3 @@ def settled(long_passages: LongPassages | None, truncate: str | None) -> LongPas
             f"long_passages={long_passages!r} and truncate={truncate!r} contradict each other: leave one out"
         )
     return long_passages
-
-
-def _check_count(name: str, value: object, *, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a whole number, not {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be {least} or more, not {value}")

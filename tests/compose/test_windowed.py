@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.checkpoints import write_decoder
-from support.rulers import ByWords
+from support.token_counters import ByWords
 
 from nvrerank import BadResponseError, LocalScorer, RequestRejectedError, Scored, Scorer, Windowed, rerank
 from nvrerank.windows import Cutting
@@ -66,7 +66,7 @@ def local(tmp_path_factory):
 def test_the_score_is_the_most_of_the_windows_scored_one_at_a_time(local, text):
     if not text.strip():
         return
-    spans = Cutting().plan(local.ruler(QUERY), [text])._spans[0]
+    spans = Cutting().plan(local.token_counter(QUERY), [text])._spans[0]
     alone = [local.score(QUERY, [text[start:end]])[0] for start, end in spans]
     assert Windowed(local).score(QUERY, [text]) == pytest.approx([max(alone)], abs=1e-5)
     assert Windowed(local, pool="mean").score(QUERY, [text]) == pytest.approx(
@@ -161,9 +161,9 @@ def test_a_cancelled_call_cancels_the_inner_scorers():
 
 def test_planning_leaves_the_event_loop_free():
     class Ruled(ByWords):
-        def ruler(self, query):
+        def token_counter(self, query):
             planned_in.append(threading.current_thread())
-            return super().ruler(query)
+            return super().token_counter(query)
 
     planned_in: list[threading.Thread] = []
     asyncio.run(Windowed(Ruled(8)).ascore(QUERY, [LONG]))

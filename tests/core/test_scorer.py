@@ -179,7 +179,7 @@ def test_an_error_that_no_future_can_carry_does_not_hang(wrap):
         def _score(self, query, passages):
             return next(iter(()))
 
-        def ruler(self, query):
+        def token_counter(self, query):
             return next(iter(()))
 
     with pytest.raises(ScoringError, match="StopIteration"):
@@ -213,3 +213,29 @@ def test_an_error_in_one_of_many_queries_says_which():
     with pytest.raises(ValueError, match="query is blank") as refused:
         Refuses().score_many([(" ", ["a"]), ("q", ["a", "b"])])
     assert refused.value.__notes__ == ["this is about job 0 of 2"]
+
+
+def test_an_override_for_many_queries_is_what_every_caller_asks_and_is_checked():
+    class Many(ByHook):
+        def score_many(self, jobs):
+            asked.append(list(jobs))
+            return answers or super().score_many(jobs)
+
+    asked, answers = [], []
+    jobs = [("q", ["a", "ccc"]), ("r", ["bb"])]
+    for scorer in (Many(), Windowed(Many(), size=9)):
+        assert scorer.score_many(jobs) == [[1.0, 3.0], [2.0]]
+    assert asked == [jobs, jobs]
+    answers = [[1.0, 3.0], [float("nan")]]
+    with pytest.raises(BadResponseError, match="Many returned nan"):
+        Windowed(Many(), size=9).score_many(jobs)
+
+
+def test_windows_of_many_queries_tell_what_each_score_comes_from():
+    class Cuts(Scorer):
+        def _score(self, query, passages):
+            return [Scored(1.0, truncated=True) for _ in passages]
+
+    [[one], [other]] = Windowed(Cuts(), size=2).score_many_clean([("q", ["a " * 40]), ("r", ["b"])])
+    assert (one.truncated, one.window is None) == (True, False)
+    assert (other.truncated, other.window) == (True, None)

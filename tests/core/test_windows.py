@@ -7,12 +7,12 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.rulers import Bytes, Swelling, Words
+from support.token_counters import Bytes, Swelling, Words
 
 from nvrerank import RequestRejectedError, Scored
 from nvrerank.borders import Borders, cut
-from nvrerank.rulers import EstimatedRuler
 from nvrerank.texts import is_blank
+from nvrerank.token_counter import EstimatedTokenCounter
 from nvrerank.windows import Cutting, settled
 
 PIECES = ["word", "Wörter", " ", "  ", ". ", "! ", "\n", "\r\n", "\t"]
@@ -20,40 +20,40 @@ PIECES += ["。", "猫である", "🙂", "👩\u200d👧", "e\u0301", "x" * 40]
 long_texts = st.lists(st.sampled_from(PIECES), min_size=1, max_size=120).map("".join).filter(str.strip)
 
 
-def estimated(room: int) -> EstimatedRuler:
-    ruler = EstimatedRuler()
-    ruler.room = room
-    return ruler
+def estimated(room: int) -> EstimatedTokenCounter:
+    counter = EstimatedTokenCounter()
+    counter.room = room
+    return counter
 
 
-rulers = st.sampled_from([Words, Bytes, Swelling, estimated])
+counters = st.sampled_from([Words, Bytes, Swelling, estimated])
 
 
-def spans_of(text: str, ruler, **options) -> list[tuple[int, int]]:
-    [spans] = Cutting(**options).plan(ruler, [text])._spans
+def spans_of(text: str, counter, **options) -> list[tuple[int, int]]:
+    [spans] = Cutting(**options).plan(counter, [text])._spans
     return spans
 
 
 @settings(max_examples=300, deadline=None)
-@given(long_texts, rulers, st.integers(2, 60))
-def test_windows_cover_every_character_that_is_not_blank(text, ruler, room):
-    covered = {place for start, end in spans_of(text, ruler(room)) for place in range(start, end)}
+@given(long_texts, counters, st.integers(2, 60))
+def test_windows_cover_every_character_that_is_not_blank(text, counter, room):
+    covered = {place for start, end in spans_of(text, counter(room)) for place in range(start, end)}
     assert {place for place, one in enumerate(text) if not is_blank(one)} <= covered
 
 
 @settings(max_examples=300, deadline=None)
-@given(long_texts, rulers, st.integers(2, 60))
-def test_no_window_is_longer_than_there_is_room_unless_it_is_one_character(text, ruler, room):
-    ruler = ruler(room)
-    spans = spans_of(text, ruler)
-    counts = ruler.counts([text[start:end] for start, end in spans])
+@given(long_texts, counters, st.integers(2, 60))
+def test_no_window_is_longer_than_there_is_room_unless_it_is_one_character(text, counter, room):
+    counter = counter(room)
+    spans = spans_of(text, counter)
+    counts = counter.counts([text[start:end] for start, end in spans])
     assert all(count <= room or end - start == 1 for count, (start, end) in zip(counts, spans, strict=True))
 
 
 @settings(max_examples=300, deadline=None)
-@given(long_texts, rulers, st.integers(2, 60))
-def test_windows_go_forward_and_are_never_blank(text, ruler, room):
-    spans = spans_of(text, ruler(room))
+@given(long_texts, counters, st.integers(2, 60))
+def test_windows_go_forward_and_are_never_blank(text, counter, room):
+    spans = spans_of(text, counter(room))
     assert all(text[start:end].strip() == text[start:end] != "" for start, end in spans) or len(spans) == 1
     assert all(one[0] < two[0] and one[1] < two[1] for one, two in pairwise(spans))
 
@@ -144,9 +144,9 @@ def test_first_scores_the_first_alone_and_says_that_the_rest_is_not_read():
     ],
 )
 def test_truncated_is_what_the_scorer_tells_of_the_windows_else_what_the_count_knows(exact, told, expected):
-    ruler = Words(1)
-    ruler.exact = exact
-    plan = Cutting().plan(ruler, ["a b"])
+    counter = Words(1)
+    counter.exact = exact
+    plan = Cutting().plan(counter, ["a b"])
     assert plan.pooled([Scored(1.0, one) for one in told])[0].truncated is expected
 
 
@@ -171,9 +171,9 @@ def test_an_error_about_a_window_that_there_is_not_names_no_passage():
 
 
 def test_the_plan_says_which_part_of_the_query_is_asked_with():
-    ruler = Words(2)
-    ruler.query = "a beginning"
-    plan = Cutting(overlap=0).plan(ruler, ["a b c"])
+    counter = Words(2)
+    counter.query = "a beginning"
+    plan = Cutting(overlap=0).plan(counter, ["a b c"])
     assert plan.query == "a beginning"
     assert plan.pooled([Scored(1.0), Scored(2.0)])[0].query_truncated
     assert not Cutting().plan(Words(8), ["a"]).pooled([Scored(1.0)])[0].query_truncated
@@ -209,7 +209,7 @@ def test_a_bad_option_is_refused_by_name(options, kind, message):
 
 def test_a_million_characters_are_cut_to_their_end():
     text = "The sea belongs to the shore number five, and 12 more. " * 20_000
-    spans = spans_of(text, EstimatedRuler(512))
+    spans = spans_of(text, EstimatedTokenCounter(512))
     assert spans[-1][1] == len(text.rstrip())
     assert len(spans) > 500
 

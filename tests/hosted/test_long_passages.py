@@ -14,7 +14,7 @@ from support.tokenizers import llama_tokenizer
 
 from nvrerank import DeadlineExceededError, HostedScorer, RequestRejectedError, TruncationWarning, Windowed
 from nvrerank.models import NVIDIA_PROMPT
-from nvrerank.rulers import EstimatedRuler
+from nvrerank.token_counter import EstimatedTokenCounter
 
 MISTRAL = "nvidia/nv-rerankqa-mistral-4b-v3"  # reads 512 tokens
 QUERY = "who found it?"
@@ -94,19 +94,19 @@ def test_control_without_windows_the_passage_goes_as_it_is(nim, hosted, detailed
 
 
 def test_without_its_tokenizer_the_tokens_are_estimated(hosted):
-    ruler = hosted(model=MISTRAL, base_url="http://nim").ruler(QUERY)
-    assert isinstance(ruler, EstimatedRuler)
-    assert ruler.room == EstimatedRuler(512, QUERY).room
+    counter = hosted(model=MISTRAL, base_url="http://nim").token_counter(QUERY)
+    assert isinstance(counter, EstimatedTokenCounter)
+    assert counter.room == EstimatedTokenCounter(512, QUERY).room
 
 
 def test_the_models_own_tokenizer_counts_if_it_is_on_this_machine(hosted, own_tokenizer):
-    ruler = hosted(model=MISTRAL, base_url="http://nim").ruler(QUERY)
+    counter = hosted(model=MISTRAL, base_url="http://nim").token_counter(QUERY)
     prompts = [NVIDIA_PROMPT.format(query=QUERY, passage=text) for text in ("", SHORT, LONG)]
     frame, short, long = (len(own_tokenizer.encode(prompt).ids) for prompt in prompts)
-    assert (ruler.exact, ruler.room) == (True, 512 - frame)
-    assert ruler.counts([SHORT, LONG]) == [short - frame, long - frame]
+    assert (counter.exact, counter.room) == (True, 512 - frame)
+    assert counter.counts([SHORT, LONG]) == [short - frame, long - frame]
     bare = own_tokenizer.encode(LONG, add_special_tokens=False)
-    assert ruler.ends(LONG) == [end for _, end in bare.offsets]
+    assert counter.ends(LONG) == [end for _, end in bare.offsets]
 
 
 def test_with_its_own_tokenizer_windows_fit_exactly_and_nothing_is_cut(nim, hosted, detailed, own_tokenizer):
@@ -121,14 +121,14 @@ def test_with_its_own_tokenizer_windows_fit_exactly_and_nothing_is_cut(nim, host
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_forked_child_counts_though_a_thread_of_the_parent_was_counting(hosted, own_tokenizer):
     scorer = hosted(model=MISTRAL, base_url="http://nim")
-    expected = scorer.ruler(QUERY).counts([LONG])
-    with scorer.ruler(QUERY)._turn.get():  # as that thread would
-        assert in_child(lambda: scorer.ruler(QUERY).counts([LONG])) == expected
+    expected = scorer.token_counter(QUERY).counts([LONG])
+    with scorer.token_counter(QUERY)._turn.get():  # as that thread would
+        assert in_child(lambda: scorer.token_counter(QUERY).counts([LONG])) == expected
 
 
 def test_text_that_spells_a_special_token_is_counted_as_text(hosted, own_tokenizer):
-    ruler = hosted(model=MISTRAL, base_url="http://nim").ruler(QUERY)
-    assert ruler.counts(["<|end_of_text|>"])[0] > 1
+    counter = hosted(model=MISTRAL, base_url="http://nim").token_counter(QUERY)
+    assert counter.counts(["<|end_of_text|>"])[0] > 1
 
 
 LONG_QUERY = "why did he find it? " * 200
@@ -156,7 +156,7 @@ def test_beside_a_long_query_windows_have_a_quarter_by_estimate_too(nim, hosted,
     [one] = detailed(hosted(server, model=MISTRAL, long_passages="windows"), LONG_QUERY, [LONG])
     query, sent = server.seen[0].pair
     assert query == LONG_QUERY
-    assert 90 < max(EstimatedRuler().counts(sent)) <= 128
+    assert 90 < max(EstimatedTokenCounter().counts(sent)) <= 128
     assert (one.query_truncated, one.truncated) == (False, None)
 
 
@@ -175,7 +175,7 @@ def test_an_unknown_model_is_read_in_windows_of_a_size_that_is_told(nim, hosted)
     with pytest.raises(ValueError, match="give size="):
         Windowed(hosted(server)).score(QUERY, [LONG])
     Windowed(hosted(server), size=200).score(QUERY, [LONG])
-    assert max(EstimatedRuler().counts(server.seen[0].pair[1])) <= 200
+    assert max(EstimatedTokenCounter().counts(server.seen[0].pair[1])) <= 200
 
 
 def test_windows_need_a_model_whose_context_is_known():

@@ -19,9 +19,9 @@ class ByLength(Scorer):
 
 
 BAD_OPTIONS: list[tuple[dict[str, Any], str]] = [
-    ({"top_n": True}, "top_n must be an int or None, not True"),
-    ({"top_n": 2.0}, "top_n must be an int or None, not 2.0"),
-    ({"top_n": "x"}, "top_n must be an int or None, not 'x'"),
+    ({"top_n": True}, "top_n must be a whole number, not True"),
+    ({"top_n": 2.0}, "top_n must be a whole number, not 2.0"),
+    ({"top_n": "x"}, "top_n must be a whole number, not 'x'"),
     ({"top_n": -1}, "top_n must be 0 or more"),
     ({"threshold": True}, "threshold must be a number"),
     ({"threshold": float("nan")}, "not NaN"),

@@ -83,7 +83,7 @@ def test_control_torchs_own_team_does_not_survive():
 BUSY = {
     "scoring": lambda scorer: scorer.score(QUERY, MANY),
     "scoring one": lambda scorer: scorer.score(QUERY, PASSAGES[:1]),
-    "counting": lambda scorer: scorer.ruler(QUERY).counts(MANY),
+    "counting": lambda scorer: scorer.token_counter(QUERY).counts(MANY),
     "loading": lambda _scorer: LocalScorer(device="cpu").load(),
 }
 

@@ -74,21 +74,21 @@ def test_a_ranking_counts_what_was_cut(scorer):
     assert {one.index: one.truncated for one in ranking} == {0: False, 1: True, 2: True, 3: None}
 
 
-def test_the_ruler_counts_as_the_model_reads(scorer):
+def test_the_token_counter_counts_as_the_model_reads(scorer):
     whole = [pair.whole for pair in scorer._loaded().encoder.encode(QUERY, [SHORT, LONG], 64)]
-    ruler = scorer.ruler(QUERY)
-    assert [64 - ruler.room + count for count in ruler.counts([SHORT, LONG])] == whole
-    assert ruler.exact
+    counter = scorer.token_counter(QUERY)
+    assert [64 - counter.room + count for count in counter.counts([SHORT, LONG])] == whole
+    assert counter.exact
 
 
 @settings(max_examples=60, deadline=None)
 @given(text=odd_texts)
 def test_windows_fit_cover_everything_and_token_ends_ascend(scorer, text):
-    ruler = scorer.ruler(QUERY)
-    ends = ruler.ends(text)
+    counter = scorer.token_counter(QUERY)
+    ends = counter.ends(text)
     assert ends == sorted(ends)
     assert not text[ends[-1] :].strip() if ends else True
-    [spans] = Cutting().plan(ruler, [text])._spans
+    [spans] = Cutting().plan(counter, [text])._spans
     pairs = scorer._loaded().encoder.encode(QUERY, [text[start:end] for start, end in spans], 64)
     assert max(pair.whole for pair in pairs) <= 64
     covered = {place for start, end in spans for place in range(start, end)}
@@ -137,7 +137,7 @@ queries_may_be_cut = pytest.mark.filterwarnings("ignore:the query was not read:n
 
 @queries_may_be_cut
 def test_a_long_query_is_asked_by_its_beginning_and_the_result_says_so(scorer, detailed):
-    read = scorer.ruler(LONG_QUERY).query
+    read = scorer.token_counter(LONG_QUERY).query
     assert LONG_QUERY.startswith(read)
     found = detailed(scorer, LONG_QUERY, [SHORT, LONG])
     assert [one.logit for one in found] == pytest.approx(scorer.score(read, [SHORT, LONG]), abs=1e-5)
@@ -149,7 +149,7 @@ def test_a_long_query_is_asked_by_its_beginning_and_the_result_says_so(scorer, d
 @queries_may_be_cut
 def test_windows_beside_a_long_query_have_a_quarter_of_what_is_read(scorer, detailed):
     itself = LocalScorer(scorer._source.folder, device="cpu", max_length=64, long_passages="windows")
-    assert 16 <= itself.ruler(LONG_QUERY).room <= 20
+    assert 16 <= itself.token_counter(LONG_QUERY).room <= 20
     [one] = detailed(itself, LONG_QUERY, [LONG])
     assert (one.query_truncated, one.truncated) == (True, False)
     [other] = Windowed(scorer).score_detailed(LONG_QUERY, [LONG])
@@ -161,8 +161,8 @@ def test_error_refuses_a_long_query_and_reads_one_whole_that_fits(scorer, detail
     strict = LocalScorer(scorer._source.folder, device="cpu", max_length=64, long_passages="error")
     with pytest.raises(RequestRejectedError, match="leaves no room for a passage"):
         detailed(strict, LONG_QUERY, ["a"])
-    nearly = scorer.ruler(LONG_QUERY).query + " on"  # leaves a passage less than a quarter
-    assert scorer.ruler(nearly).query is not None
+    nearly = scorer.token_counter(LONG_QUERY).query + " on"  # leaves a passage less than a quarter
+    assert scorer.token_counter(nearly).query is not None
     assert [one.query_truncated for one in detailed(strict, nearly, ["a"])] == [False]
 
 

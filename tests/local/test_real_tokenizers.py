@@ -18,7 +18,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, processors
 from nvrerank import LocalScorer
 from nvrerank.local.prompt import PromptEncoder
 from nvrerank.models import NVIDIA_PROMPT
-from nvrerank.rulers import EstimatedRuler
+from nvrerank.token_counter import EstimatedTokenCounter
 
 pytestmark = pytest.mark.slow
 
@@ -186,7 +186,7 @@ def test_the_estimate_for_hosted_models_is_not_below_what_the_vocabulary_counts(
     pages = [str(page)[:5000] for page in topics.values()]
     texts = [text for text in [*SAMPLES, *pages] if len(text) >= 80]
     counts = [len(family.oracle(text)) - 1 for text in texts]
-    estimates = EstimatedRuler().counts(texts)
+    estimates = EstimatedTokenCounter().counts(texts)
     assert len(texts) > 50
     assert [text for text, count, most in zip(texts, counts, estimates, strict=True) if count > most] == []
     # control: four characters a token, as is often said, would be too few for most of them

@@ -10,7 +10,7 @@ from fake_nim import truth
 from huggingface_hub import constants
 from langchain_core.documents import Document
 from llama_index.core.schema import MetadataMode, NodeWithScore, TextNode
-from support.rulers import ByWords
+from support.token_counters import ByWords
 
 from llamaindex_nvrerank import NVIDIARerank, RerankedNode
 from nvrerank import ReciprocalRankFusion, Scored, Windowed, ZScoreFusion

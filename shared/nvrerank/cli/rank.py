@@ -16,7 +16,8 @@ from typing import Annotated
 import typer
 
 from nvrerank.passages import Passage, cut
-from nvrerank.ranking import Ranked, Ranking, RankOptions, ScoreMode, rerank
+from nvrerank.ranking import RankOptions, ScoreMode, rerank
+from nvrerank.results import Ranked, Ranking
 from nvrerank.scorer import Scorer
 from nvrerank.texts import clean_query
 

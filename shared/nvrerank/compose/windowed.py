@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from nvrerank.rulers import Ruler
 from nvrerank.scorer import Scale, Scored, Scorer, scoring_errors
+from nvrerank.token_counter import TokenCounter
 from nvrerank.truncation import Notices
 from nvrerank.windows import Cutting, Pool, WindowPlan, naming_passages
 
@@ -18,9 +18,9 @@ class Windowed(Scorer):
     `size` says less: a query that leaves less is cut to its beginning where its tokens are known, with one
     `nvrerank.TruncationWarning`; else the server cuts. All windows of a call go to the inner scorer at once,
     each distinct one once; a passage that fits is scored whole, as the inner scorer alone would. What fits is
-    counted by the inner scorer's `ruler`: a `LocalScorer` counts its own tokens, a `HostedScorer` those of
-    its model's tokenizer if that is in Hugging Face's cache on this machine; else they are estimated (see
-    `nvrerank.rulers.EstimatedRuler`).
+    counted by the inner scorer's `token_counter`: a `LocalScorer` counts its own tokens, a `HostedScorer`
+    those of its model's tokenizer if that is in Hugging Face's cache on this machine; else they are estimated
+    (see `nvrerank.token_counter.EstimatedTokenCounter`).
 
     `score_detailed`, and `rerank` by it, tell which window was best: `passage[start:end]` is the text that
     was scored.
@@ -72,25 +72,22 @@ class Windowed(Scorer):
             return self._pooled(plan, self.scorer.score_clean(plan.query or query, plan.texts))
 
     async def _ascore(self, query: str, passages: Sequence[str]) -> list[Scored]:
-        plan = await asyncio.to_thread(scoring_errors(self.name)(self._plan), query, passages)
+        plan = await asyncio.to_thread(scoring_errors(self)(self._plan), query, passages)
         with plan.naming_passages():
             return self._pooled(plan, await self.scorer.ascore_clean(plan.query or query, plan.texts))
 
-    def _score_many(self, calls: Sequence[tuple[str, list[str]]]) -> list[list[Scored]]:
+    def _score_many(self, calls: Sequence[tuple[str, Sequence[str]]]) -> list[list[Scored]]:
         """All windows at once; with several queries an error doesn't say whose window it is about."""
         plans = [self._plan(query, texts) for query, texts in calls]
         with naming_passages(plans):
-            answers = self.scorer.score_many(
+            answers = self.scorer.score_many_clean(
                 [(plan.query or query, plan.texts) for (query, _), plan in zip(calls, plans, strict=True)]
             )
-        return [
-            self._pooled(plan, [Scored(logit) for logit in logits])
-            for plan, logits in zip(plans, answers, strict=True)
-        ]
+        return [self._pooled(plan, answer) for plan, answer in zip(plans, answers, strict=True)]
 
-    def ruler(self, query: str) -> Ruler:
+    def token_counter(self, query: str) -> TokenCounter:
         """The inner scorer's."""
-        return self.scorer.ruler(query)
+        return self.scorer.token_counter(query)
 
     def __repr__(self) -> str:
         cutting = self._cutting
@@ -98,7 +95,7 @@ class Windowed(Scorer):
         return f"{type(self).__name__}({self.scorer!r}, {said})"
 
     def _plan(self, query: str, texts: Sequence[str]) -> WindowPlan:
-        return self._cutting.plan(self.scorer.ruler(query), texts)
+        return self._cutting.plan(self.scorer.token_counter(query), texts)
 
     def _pooled(self, plan: WindowPlan, scored: Sequence[Scored]) -> list[Scored]:
         if plan.query is not None:

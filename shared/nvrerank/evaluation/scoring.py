@@ -14,16 +14,16 @@ from tqdm.auto import tqdm
 
 from nvrerank.errors import (
     AuthenticationError,
-    BadResponseError,
     MissingExtraError,
     MissingKeyError,
     ModelLoadError,
     ModelRetiredError,
     RequestRejectedError,
+    ScoringError,
 )
 from nvrerank.fusion import FusionName
 from nvrerank.ranking import prepare, rerank
-from nvrerank.scorer import Scorer, checked_scores, scores_together
+from nvrerank.scorer import Scorer, scores_together
 from nvrerank.texts import encodable
 
 from .score_cache import ScoreCache
@@ -243,17 +243,16 @@ def _score(jobs: Sequence[QueryJob], scorer: Scorer, cache: ScoreCache) -> list[
 
 
 def _answers(jobs: Sequence[QueryJob], scorer: Scorer) -> list[tuple[str, dict[str, float]]]:
-    answers = scorer.score_many([(job.query, list(job.texts.values())) for job in jobs])
-    if len(answers) != len(jobs):
-        raise BadResponseError(f"{scorer.name} answered {len(answers)} of {len(jobs)} queries: report it")
-    checked = []
-    for job, answer in zip(jobs, answers, strict=True):
-        scores = [one.logit for one in checked_scores(answer, len(job.texts), source=scorer.name)]
-        checked.append((job.id, dict(zip(job.texts, scores, strict=True))))
-    return checked
+    answers = scorer.score_many_clean([(job.query, list(job.texts.values())) for job in jobs])
+    return [
+        (job.id, dict(zip(job.texts, [one.logit for one in answer], strict=True)))
+        for job, answer in zip(jobs, answers, strict=True)
+    ]
 
 
 def _described(error: Exception, job: QueryJob) -> str:
+    if isinstance(error, ScoringError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__  # whose scorer it is, the report says
     text = " ".join(f"{type(error).__name__}: {error}".split())
     index = error.index if isinstance(error, RequestRejectedError) else None
     passages = list(job.texts)

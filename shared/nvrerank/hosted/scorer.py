@@ -17,9 +17,9 @@ from typing import Any, Self
 
 from nvrerank.errors import MissingKeyError, RequestRejectedError, ScorerClosedError
 from nvrerank.per_process import PerProcess
-from nvrerank.rulers import Ruler
 from nvrerank.scorer import Scale, Scored, Scorer, scoring_errors
 from nvrerank.texts import clean_query
+from nvrerank.token_counter import TokenCounter
 from nvrerank.truncation import Notices
 from nvrerank.windows import Cutting, LongPassages, WindowPlan
 
@@ -29,10 +29,10 @@ from .messages import Request, Scores, Truncate, Usage
 from .plan import plan
 from .problems import refuses
 from .replies import dumps
-from .ruler import find_ruler
 from .sender import Question, Sender
 from .served import Served
 from .settings import checked_settings
+from .token_counter import find_token_counter
 from .workers import in_tasks, in_threads
 
 _CALLS_REMEMBERED = 100
@@ -147,9 +147,9 @@ class HostedScorer(Scorer):
         """What the last calls cost, at most 100, the latest last."""
         return tuple(self._usage)
 
-    def ruler(self, query: str) -> Ruler:
+    def token_counter(self, query: str) -> TokenCounter:
         """What counts passages beside this query, exactly if the model's tokenizer is on this machine."""
-        return find_ruler(self._served.model, clean_query(query))
+        return find_token_counter(self._served.model, clean_query(query))
 
     def models(self) -> list[str]:
         """Ids of the models served, base models before LoRA adapters; of NVIDIA's host those we know."""
@@ -251,7 +251,7 @@ class HostedScorer(Scorer):
         if self._settings.long_passages != "windows":
             return self._scored(await self._alogits(query, passages))
         began = time.monotonic()
-        windows = await asyncio.to_thread(scoring_errors(self.name)(self._windows), query, passages)
+        windows = await asyncio.to_thread(scoring_errors(self)(self._windows), query, passages)
         with windows.naming_passages():
             return self._pooled(windows, await self._alogits(windows.query or query, windows.texts, began))
 
@@ -290,7 +290,7 @@ class HostedScorer(Scorer):
         return await sender.aask(call, self._question(call, model, batch, frozenset()))
 
     def _windows(self, query: str, texts: Sequence[str]) -> WindowPlan:
-        return Cutting().plan(self.ruler(query), texts)
+        return Cutting().plan(self.token_counter(query), texts)
 
     def _pooled(self, windows: WindowPlan, logits: Sequence[float]) -> list[Scored]:
         if windows.query is not None:

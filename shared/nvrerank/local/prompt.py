@@ -19,7 +19,7 @@ from tokenizers import Encoding, Tokenizer
 
 from nvrerank.errors import RequestRejectedError
 from nvrerank.per_process import is_forked
-from nvrerank.rulers import beginning, passage_share
+from nvrerank.token_counter import beginning, passage_share
 
 # What can run together with the colon before it, or not: white space, signs, digits, letters of many scripts.
 _PROBES = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from nvrerank.rulers import Ruler
+from nvrerank.token_counter import TokenCounter
 
 from .forking import gate
 from .prompt import PairEncoder
@@ -13,7 +13,7 @@ from .prompt import PairEncoder
 _AT_ONCE = 256  # texts, whose token ids are held until they are counted
 
 
-class LocalRuler(Ruler):
+class LocalTokenCounter(TokenCounter):
     """Counts passages beside a query, by the model's own tokens.
 
     Args:
@@ -36,14 +36,14 @@ class LocalRuler(Ruler):
         self.room = max_length - self._frame
 
     def counts(self, texts: Sequence[str]) -> list[int]:
-        """As promised by `Ruler`: what each passage adds to query and prompt."""
+        """As promised by `TokenCounter`: what each passage adds to query and prompt."""
         whole: list[int] = []
         for start in range(0, len(texts), _AT_ONCE):
             whole += self._whole(texts[start : start + _AT_ONCE])
         return [length - self._frame for length in whole]
 
     def ends(self, text: str) -> list[int]:
-        """As promised by `Ruler`."""
+        """As promised by `TokenCounter`."""
         with self._turn, gate:
             return self._encoder.token_ends(text)
 

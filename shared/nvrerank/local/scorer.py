@@ -26,7 +26,7 @@ from .families import LoadedModel, load_model
 from .forking import gate
 from .parts import Part, Parts
 from .prompt import TokenPair, compact
-from .ruler import LocalRuler
+from .ruler import LocalTokenCounter
 from .running import BatchRunner
 from .saved import Saved
 from .settings import Quantize, Settings, Truncate, tokens_that_fit
@@ -164,9 +164,11 @@ class LocalScorer(Scorer):
         self._loaded()
         return self
 
-    def ruler(self, query: str) -> LocalRuler:
+    def token_counter(self, query: str) -> LocalTokenCounter:
         """What counts passages beside this query as the model reads them; asking loads the model."""
-        return LocalRuler(self._loaded().encoder, clean_query(query), self.max_length, self._tokenizing.get())
+        return LocalTokenCounter(
+            self._loaded().encoder, clean_query(query), self.max_length, self._tokenizing.get()
+        )
 
     def _score(self, query: str, passages: Sequence[str]) -> list[Scored]:
         [scored] = self._score_many([(query, passages)])
@@ -175,7 +177,7 @@ class LocalScorer(Scorer):
     async def _ascore(self, query: str, passages: Sequence[str]) -> list[Scored]:
         """As `_score`, in a thread; a cancelled call stops after the batch under way."""
         stop = threading.Event()
-        computed = scoring_errors(self.name)(self._computed)
+        computed = scoring_errors(self)(self._computed)
         work = partial(computed, [(query, passages)], stopped=stop.is_set)
         try:
             answer = await asyncio.get_running_loop().run_in_executor(self._threads.get(), work)
@@ -214,11 +216,11 @@ class LocalScorer(Scorer):
         with naming_job(number, len(calls)):
             if not texts or self._settings.long_passages == "error":  # nothing is to be cut
                 return Part(self._encoded(query, texts, stopped), None, query_cut=False)
-            ruler = self.ruler(query)
-            plan = Cutting().plan(ruler, texts) if self._settings.long_passages == "windows" else None
-            read = query if ruler.query is None else ruler.query
+            counter = self.token_counter(query)
+            plan = Cutting().plan(counter, texts) if self._settings.long_passages == "windows" else None
+            read = query if counter.query is None else counter.query
             pairs = self._encoded(read, texts if plan is None else plan.texts, stopped)
-            return Part(pairs, plan, query_cut=ruler.query is not None)
+            return Part(pairs, plan, query_cut=counter.query is not None)
 
     def _encoded(self, query: str, texts: Sequence[str], stopped: Callable[[], bool]) -> list[TokenPair]:
         encoder, limit = self._loaded().encoder, self.max_length

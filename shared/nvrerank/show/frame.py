@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nvrerank.ranking import Ranking
+from nvrerank.results import Ranking
 
 from .extra import open_pandas
 from .rows import rows_of

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from nvrerank.ranking import Ranking, ScoreMode, arerank, rerank
+from nvrerank.ranking import ScoreMode, arerank, rerank
+from nvrerank.results import Ranking
 from nvrerank.scorer import Scorer
 from nvrerank.sentences import sentences
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from nvrerank.ranking import Ranking
+from nvrerank.results import Ranking
 
 from .excerpt import Span
 from .html_table import LENGTH, table

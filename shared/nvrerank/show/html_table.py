@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from nvrerank.ranking import Ranking
+from nvrerank.results import Ranking
 
 from .excerpt import Piece, Span, excerpt
 from .rows import Row, checked_count, rows_of

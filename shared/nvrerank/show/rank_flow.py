@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nvrerank.ranking import Ranking
+from nvrerank.results import Ranking
 
 from .drawing import BLUE, GREY, ORANGE, Letters, axes_for, bare, points
 from .rows import Row, checked_count, dropped, rows_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nvrerank.ranking import Ranked, Ranking
+from nvrerank.results import Ranked, Ranking
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from math import ceil, sqrt, ulp
 from typing import TYPE_CHECKING
 
-from nvrerank.ranking import Ranked
+from nvrerank.results import Ranked
 
 from .drawing import BLACK, BLUE, GREEN, GREY, ORANGE, axes_for, bare
 from .sweep import Sweep

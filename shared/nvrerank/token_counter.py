@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import accumulate
 
 
-class Ruler(ABC):
+class TokenCounter(ABC):
     """Counts passages in tokens, beside one query.
 
     Attributes:
@@ -36,7 +36,7 @@ class Ruler(ABC):
         """
 
 
-class EstimatedRuler(Ruler):
+class EstimatedTokenCounter(TokenCounter):
     """Estimates tokens by the kind of each character, rather too many than too few.
 
     0.5 for a space, 0.45 for a to z, 0.9 for A to Z, 1 for any other of ASCII, 1.25 up to U+07FF, 1.5 up to
@@ -56,11 +56,11 @@ class EstimatedRuler(Ruler):
             self.room = max(passage_share(context), context - PROMPT - self._count(query))
 
     def counts(self, texts: Sequence[str]) -> list[int]:
-        """As promised by `Ruler`."""
+        """As promised by `TokenCounter`."""
         return [self._count(text) for text in texts]
 
     def ends(self, text: str) -> list[int]:
-        """As promised by `Ruler`."""
+        """As promised by `TokenCounter`."""
         return list(_ends(text))
 
     def _count(self, text: str) -> int:

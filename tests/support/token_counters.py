@@ -1,4 +1,4 @@
-"""Rulers whose counts a person can check."""
+"""Token counters whose counts a person can check."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 
 from nvrerank import Scorer
-from nvrerank.rulers import Ruler
+from nvrerank.token_counter import TokenCounter
 
 
-class Words(Ruler):
+class Words(TokenCounter):
     """A token is a word."""
 
     exact = True
@@ -24,7 +24,7 @@ class Words(Ruler):
         return [found.end() for found in re.finditer(r"\S+", text)]
 
 
-class Bytes(Ruler):
+class Bytes(TokenCounter):
     """A token is a byte, as for a tokenizer that knows none of the text's words."""
 
     exact = True
@@ -61,5 +61,5 @@ class ByWords(Scorer):
             for passage in passages
         ]
 
-    def ruler(self, query: str) -> Words:
+    def token_counter(self, query: str) -> Words:
         return Words(self.room)

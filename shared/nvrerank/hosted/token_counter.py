@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from nvrerank.models import NVIDIA_PROMPT, RerankModel, find
 from nvrerank.per_process import PerProcess
-from nvrerank.rulers import EstimatedRuler, Ruler, beginning, passage_share
+from nvrerank.token_counter import EstimatedTokenCounter, TokenCounter, beginning, passage_share
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
 
-def find_ruler(name: str | None, query: str) -> Ruler:
+def find_token_counter(name: str | None, query: str) -> TokenCounter:
     """What counts passages for a model.
 
     Args:
@@ -29,12 +29,12 @@ def find_ruler(name: str | None, query: str) -> Ruler:
     """
     known = find(name) if name else None
     if known is None:
-        return EstimatedRuler(query=query)
+        return EstimatedTokenCounter(query=query)
     file = _cached_tokenizer(known)
-    return TokenizerRuler(file, known, query) if file else EstimatedRuler(known.context, query)
+    return HostedTokenCounter(file, known, query) if file else EstimatedTokenCounter(known.context, query)
 
 
-class TokenizerRuler(Ruler):
+class HostedTokenCounter(TokenCounter):
     """Counts by a model's own tokenizer. Its counts are exact where the model's prompt is published.
 
     Args:
@@ -54,12 +54,12 @@ class TokenizerRuler(Ruler):
         self.room = model.context - self._frame
 
     def counts(self, texts: Sequence[str]) -> list[int]:
-        """As promised by `Ruler`: what each passage adds to query and prompt."""
+        """As promised by `TokenCounter`: what each passage adds to query and prompt."""
         prompts = (self._prompt.format(query=self._query, passage=text) for text in texts)
         return [len(self._encoded(prompt)) - self._frame for prompt in prompts]
 
     def ends(self, text: str) -> list[int]:
-        """As promised by `Ruler`."""
+        """As promised by `TokenCounter`."""
         offsets = self._encoded(text, bare=True).offsets
         return list(accumulate((end for _, end in offsets), max))
 

@@ -1,0 +1,28 @@
+"""Arguments that are numbers, checked alike everywhere. Pure."""
+
+from __future__ import annotations
+
+import operator
+from typing import SupportsIndex
+
+
+def checked_integer(name: str, value: object, *, least: int, most: int | None = None) -> int:
+    """A whole number within its limits.
+
+    Args:
+        name: The argument's, for the message.
+        value: An int, or what stands for one, such as numpy's; a bool does not.
+        least: The smallest that is allowed.
+        most: The largest; None: there is none.
+
+    Raises:
+        TypeError: It is no whole number.
+        ValueError: It is out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise TypeError(f"{name} must be a whole number, not {value!r:.50}")
+    number = operator.index(value)
+    if number < least or (most is not None and number > most):
+        limits = f"{least} or more" if most is None else f"{least} to {most}"
+        raise ValueError(f"{name} must be {limits}, not {number}")
+    return number
