@@ -5,23 +5,22 @@ from __future__ import annotations
 import base64
 import json
 import re
-import subprocess
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+_spec = spec_from_file_location("tree", ROOT / "shared" / "tools" / "tree.py")
+tree = module_from_spec(_spec)
+_spec.loader.exec_module(tree)
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
-def tree(page: str) -> list[str]:
-    """Paths of a page's annotated tree, from its indentation."""
+def named(page: str) -> list[str]:
+    """Paths of a page's tree, from its indentation."""
     [block] = re.findall(r"```text\n(nvrerank/.*?)```", page, re.DOTALL)
     paths, parents = [], []
     for line in block.splitlines()[1:]:
-        if line.lstrip().startswith("#"):
-            continue  # goes on from the line above
         names, depth = line.split("  #")[0].strip().split(), (len(line) - len(line.lstrip())) // 2 - 1
         del parents[depth:]
         paths += ["/".join([*parents, name.rstrip("/")]) for name in names]
@@ -30,26 +29,30 @@ def tree(page: str) -> list[str]:
     return paths
 
 
-def tracked() -> list[str]:
-    listing = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return listing.stdout.splitlines()
+def test_every_folder_that_the_readme_names_exists():
+    assert len(named(README)) > 10
+    assert [path for path in named(README) if not (ROOT / path).exists()] == []
 
 
-@pytest.mark.parametrize("page", [README, ARCHITECTURE], ids=["README", "architecture"])
-def test_every_path_of_a_tree_exists(page):
-    missing = [path for path in tree(page) if not (ROOT / path).exists()]
-    assert missing == []
+def test_the_tree_of_the_architecture_is_the_tree_there_is():
+    [shown] = tree.BLOCK.findall(ARCHITECTURE)
+    assert shown.splitlines() == tree.block().splitlines(), "run `python shared/tools/tree.py`"
 
 
-def test_every_module_and_top_level_name_is_in_the_tree():
-    listed = set(tree(ARCHITECTURE))
-    modules = {
-        path
-        for path in tracked()
-        if path.endswith(".py") and not path.startswith("tests/") and "__" not in path
-    }
-    top = {path.split("/")[0] for path in tracked()}
-    assert sorted((modules | top) - listed) == []
+def test_the_tree_has_every_module_that_ships_and_everything_at_the_top():
+    listed = set(named(ARCHITECTURE))
+    ships = {path for path in tree.tracked() if "nvrerank/" in path and path.endswith(".py")}
+    assert len(ships) > 60
+    assert {path for path in ships if "__" not in path} <= listed
+    assert {path.split("/")[0] for path in tree.tracked()} <= listed
+
+
+def test_every_file_that_the_architecture_sends_to_exists():
+    table = ARCHITECTURE.partition("## Where is it")[2].partition("## ")[0]
+    paths = re.findall(r"`([\w/]+\.py)`", table)
+    assert len(paths) > 5
+    folders = (ROOT, ROOT / "shared" / "nvrerank")
+    assert [path for path in paths if not any((folder / path).exists() for folder in folders)] == []
 
 
 def test_the_readme_is_short_and_fits_a_terminal():
