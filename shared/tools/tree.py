@@ -37,7 +37,7 @@ WORDS = {
     "shared/nvrerank/local/bundled/": "The bundled model's weights, tokenizer and card",
     "shared/demo/questions.toml": "71 questions and the topics that answer them",
     "shared/tools/": "What keeps the house in order; outside the wheel",
-    "tests/": "By what they promise; contract/ holds every scorer to the same, official/ both adapters to NVIDIA's",
+    "tests/": "By what they promise; contract/ holds every scorer to the same, official/ both adapters",
 }
 """What things are that have no docstring."""
 
