@@ -71,6 +71,23 @@ def test_a_fence_without_a_rule_is_refused(tmp_path, fence):
 
 
 @pytest.mark.parametrize(
+    "code",
+    [
+        "````python\n1 / 0\n````",
+        "~~~python\n1 / 0\n~~~",
+        "```python\n1 / 0",
+        "<pre>1 / 0</pre>",
+        "    1 / 0",
+    ],
+)
+def test_code_that_is_written_in_another_way_is_refused(tmp_path, code):
+    page = tmp_path / "page.md"
+    page.write_text(f"Some words.\n\n{code}\n\nMore words.\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"page\.md.* no rule for"):
+        list(blocks(page))
+
+
+@pytest.mark.parametrize(
     "block",
     [
         block_of("1 / 0", "python"),

@@ -39,6 +39,8 @@ NOT_OURS = {"docker", "curl", "vllm", "cd", "git"}
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<code>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
 )
+_OTHER_CODE = re.compile(r"^ *(?:```|~~~|<pre|<code).*|^(?<=\n\n)(?: {4}|\t)(?! *[-*\d]).*", re.MULTILINE)
+"""Fences of another make or never closed, HTML, and what is indented below an empty line."""
 _INFO = re.compile(r'(?P<language>\w+)(?: title="Needs (?P<needs>[^"]+)")?')
 _NUMBER = re.compile(r"-?\d+\.\d+")
 
@@ -71,6 +73,8 @@ def blocks(page: Path) -> Iterator[Block]:
         if info is None or info["language"] not in LANGUAGES:
             raise ValueError(f"{page.name}:{line}: no rule for ```{found['info']}, see support/blocks.py")
         yield Block(page, line, info["language"], info["needs"], textwrap.dedent(found["code"]))
+    if other := _OTHER_CODE.search(_FENCE.sub("", text)):
+        raise ValueError(f"{page.name}: no rule for code that begins with {other[0].strip()!r}")
 
 
 class Run:
