@@ -39,7 +39,7 @@ NOT_OURS = {"docker", "curl", "vllm", "cd", "git"}
 _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<code>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
 )
-_OTHER_CODE = re.compile(r"^ *(?:```|~~~|<pre|<code).*|^(?<=\n\n)(?: {4}|\t)(?! *(?:[-*]|\d+\.) ).*", re.MULTILINE)
+_OTHER_CODE = re.compile(r"(?m)^ *(?:```|~~~|<pre|<code).*|^(?<=\n\n)(?: {4}|\t)(?! *(?:[-*]|\d+\.) ).*")
 """Fences of another make or never closed, HTML, and what is indented below an empty line."""
 _INFO = re.compile(r'(?P<language>\w+)(?: title="Needs (?P<needs>[^"]+)")?')
 _NUMBER = re.compile(r"-?\d+\.\d+")
