@@ -34,6 +34,25 @@ def test_the_wheel_holds_exactly_the_three_packages(wheel):
     assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
 
 
+def test_the_wheel_ships_the_embedded_model_within_50_mb(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    model = {"config.json", "tokenizer.json", "model.safetensors", "MODEL_CARD.md"}
+    assert {f"nvrerank/local/embedded/{name}" for name in model} <= set(names)
+    assert wheel.stat().st_size < 50_000_000
+
+
+def test_an_installed_wheel_has_the_packages_and_no_package_shared(wheel, tmp_path):
+    environment = tmp_path / "environment"
+    venv.create(environment, with_pip=False)
+    python = environment / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel]
+    subprocess.run(install, check=True, capture_output=True)
+    code = "import nvrerank; print(nvrerank.rerank.__name__); import shared"
+    done = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "rerank", done.stderr
+    assert "No module named 'shared'" in done.stderr
+
+
 def test_the_wheel_s_page_has_no_link_that_only_a_repository_could_follow(wheel):
     with zipfile.ZipFile(wheel) as files:
         [name] = [one for one in files.namelist() if one.endswith(".dist-info/METADATA")]
@@ -54,22 +73,3 @@ def test_the_wheel_s_page_has_no_link_that_only_a_repository_could_follow(wheel)
         path = link.partition(f"/v{metadata['Version']}/")[2].partition("#")[0]
         assert path, link
         assert (ROOT / path).exists(), link
-
-
-def test_the_wheel_ships_the_embedded_model_within_50_mb(wheel):
-    names = zipfile.ZipFile(wheel).namelist()
-    model = {"config.json", "tokenizer.json", "model.safetensors", "MODEL_CARD.md"}
-    assert {f"nvrerank/local/embedded/{name}" for name in model} <= set(names)
-    assert wheel.stat().st_size < 50_000_000
-
-
-def test_an_installed_wheel_has_the_packages_and_no_package_shared(wheel, tmp_path):
-    environment = tmp_path / "environment"
-    venv.create(environment, with_pip=False)
-    python = environment / ("Scripts" if sys.platform == "win32" else "bin") / "python"
-    install = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", wheel]
-    subprocess.run(install, check=True, capture_output=True)
-    code = "import nvrerank; print(nvrerank.rerank.__name__); import shared"
-    done = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "rerank", done.stderr
-    assert "No module named 'shared'" in done.stderr
