@@ -65,10 +65,10 @@ $(VENV)/.docs: pyproject.toml
 	touch $@
 
 # A peer's environment, from its list.
-.venv-%/.ready: shared/bench/local/needs/%.txt
+.venv-%/.ready: shared/bench/local/requirements/%.txt
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet torch==2.13.0
-	.venv-$*/bin/python -m pip install --quiet --constraint shared/bench/local/needs/torch.txt --requirement $<
+	.venv-$*/bin/python -m pip install --quiet --constraint shared/bench/local/requirements/torch.txt --requirement $<
 	touch $@
 
 # One rule for each extra that a target needs: `.venv/.demo` is there once '.[demo]' is installed.

@@ -6,11 +6,12 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nvrerank.evaluation.embedding import minilm
@@ -112,3 +113,14 @@ def fit_weights(model: TwoSegmentEncoder, groups: Iterable[Sequence[Pair]]) -> N
     optimizer.step(loss)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         model.weights.copy_(weights)
+
+
+def in_bfloat16(model: TwoSegmentEncoder) -> None:
+    """Multiply the layers' matrices in bfloat16, all else in float32: twice as fast where the CPU can."""
+    for module in model.layers.modules():
+        if isinstance(module, nn.Linear):
+            module.forward = partial(_forward, module)  # type: ignore[method-assign]  # the tensors keep their names
+
+
+def _forward(linear: nn.Linear, x: Tensor) -> Tensor:
+    return F.linear(x.bfloat16(), linear.weight.bfloat16(), linear.bias.bfloat16()).float()
