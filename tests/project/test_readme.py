@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import re
+from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -86,3 +89,13 @@ def test_the_readme_s_picture_is_the_one_that_the_notebook_shows():
     [cell] = [one for one in notebook["cells"] if one["id"] == "rank-flow"]
     [picture] = [one["data"]["image/png"] for one in cell["outputs"] if "image/png" in one.get("data", {})]
     assert (ROOT / "docs" / "pictures" / "ranking.png").read_bytes() == base64.b64decode(picture)
+
+
+@pytest.mark.parametrize(
+    "package",
+    ["nvrerank", "nvrerank.evaluation", "nvrerank.show", "langchain_nvrerank", "llamaindex_nvrerank"],
+)
+def test_every_public_name_is_on_the_page_of_the_api(package):
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    missing = [name for name in import_module(package).__all__ if f"{package}.{name}" not in page]
+    assert missing == []
