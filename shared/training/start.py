@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nvrerank.evaluation.embedding import minilm
-from nvrerank.local.two_segment import TwoSegmentConfig, TwoSegmentEncoder
+from nvrerank.local.bundled_model import TwoSegmentConfig, TwoSegmentEncoder
+from nvrerank.local.checkpoint import Config
 from training.pairs import Pair
 
 GATE = -1.0  # where the gates start: a little open
@@ -59,8 +60,8 @@ def from_bert(folder: Path, *, first_crossing_layer: int = 0, gate: float = GATE
 
 def config_of(folder: Path, first_crossing_layer: int) -> TwoSegmentConfig:
     """Read the sizes of a BERT checkpoint."""
-    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return TwoSegmentConfig.from_dict({**settings, "first_crossing_layer": first_crossing_layer})
+    settings = Config.read(folder / "config.json")
+    return replace(TwoSegmentConfig.read(settings), first_crossing_layer=first_crossing_layer)
 
 
 def bert_tensors(bert: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from nvrerank.evaluation.embedding import MINILM, Embedder
-from nvrerank.local.two_segment import TwoSegmentEncoder
+from nvrerank.local.bundled_model import TwoSegmentEncoder
 from training.corpora import read_rows
 from training.loop import Pace, train
 from training.mining import QUESTIONS, Question, mine

@@ -14,7 +14,7 @@ from support.checkpoints import decoder_config, decoder_tensors, mistral_config,
 
 from bench.local import vocabularies
 from nvrerank import LocalScorer
-from nvrerank.local.prompt import PromptEncoder
+from nvrerank.local.prompts import PromptEncoder
 from nvrerank.models import NVIDIA_PROMPT
 from nvrerank.token_counter import EstimatedTokenCounter
 

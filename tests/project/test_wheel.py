@@ -34,7 +34,7 @@ def test_the_wheel_holds_exactly_the_three_packages(wheel):
     assert {f"{package}/py.typed" for package in PACKAGES} <= set(names)
 
 
-def test_the_wheel_ships_the_embedded_model_within_50_mb(wheel):
+def test_the_wheel_ships_the_bundled_model_within_50_mb(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     model = {"config.json", "tokenizer.json", "model.safetensors", "MODEL_CARD.md"}
     assert {f"nvrerank/local/embedded/{name}" for name in model} <= set(names)

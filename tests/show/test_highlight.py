@@ -91,7 +91,7 @@ def by_length(request: httpx.Request) -> httpx.Response:
         lambda: LocalScorer(device="cpu"),
         lambda: Windowed(LocalScorer(device="cpu"), size=8),
     ],
-    ids=["hosted", "embedded", "windowed"],
+    ids=["hosted", "bundled", "windowed"],
 )
 def test_every_scorer_finds_the_sentence_that_answers(highlight, make):
     assert highlight(make(), "what is the capital of France?", PASSAGE).best[0].text == PASSAGE[13:44]

@@ -12,7 +12,7 @@ from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
-from nvrerank.local.two_segment import TwoSegmentEncoder
+from nvrerank.local.bundled_model import TwoSegmentEncoder
 from training.corpora import TrainingRow, read_rows
 from training.export import average, export
 from training.mining import Passage, Question, mine, negatives

@@ -1,4 +1,4 @@
-"""The embedded model: two BERT inputs side by side, gates between them, and lexical evidence. Pure torch.
+"""The bundled model: two BERT inputs side by side, gates between them, and lexical evidence. Pure torch.
 
 Query and passage each keep their own positions. Inside a segment attention is BERT's; across the segments a
 learned number for each layer, head and direction is added to the attention logits. The score is a sum: the
@@ -8,12 +8,16 @@ matches of token ids say.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # as everyone calls it
+
+from .checkpoint import Config
+from .layers import Reranker
+from .tokenization import TokenPair
 
 EVIDENCE = 15  # numbers that describe a pair: three cosines, then lexical features
 _SHUT = -1e4  # added to an attention logit: the other segment is not seen
@@ -34,34 +38,31 @@ class TwoSegmentConfig:
     typical_passage_tokens: int = 150
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, object]) -> TwoSegmentConfig:
-        """Read the fields of a `config.json`; others are ignored.
+    def read(cls, config: Config) -> TwoSegmentConfig:
+        """Reads config.json.
 
         Raises:
-            ValueError: A field is missing, of the wrong type, or out of range.
+            ModelLoadError: A field is missing, of the wrong type, or out of range.
         """
-        known: dict[str, int | float] = {}
-        for field in fields(cls):
-            value = values.get(field.name, field.default)
-            wanted = (int, float) if field.name == "layer_norm_eps" else (int,)
-            if not isinstance(value, wanted) or isinstance(value, bool):
-                raise ValueError(f"{field.name} must be a number, not {value!r}")  # noqa: TRY004  # as promised
-            if value < 0 or (value == 0 and field.name != "first_crossing_layer"):
-                raise ValueError(f"{field.name} must be positive, not {value}")
-            known[field.name] = value
-        config = cls(**known)  # type: ignore[arg-type]  # checked field by field above
-        if config.hidden_size % config.num_attention_heads:
-            raise ValueError("num_attention_heads must divide hidden_size")
-        return config
+        sizes = (one.name for one in fields(cls) if one.type == "int" and one.default is MISSING)
+        read = cls(
+            **{name: config.size(name) for name in sizes},
+            first_crossing_layer=config.size("first_crossing_layer", cls.first_crossing_layer, at_least=0),
+            layer_norm_eps=config.positive("layer_norm_eps", cls.layer_norm_eps),
+            typical_passage_tokens=config.size("typical_passage_tokens", cls.typical_passage_tokens),
+        )
+        if read.hidden_size % read.num_attention_heads:
+            raise config.wrong("num_attention_heads", f"a divisor of hidden_size {read.hidden_size}")
+        return read
 
 
-class TwoSegmentEncoder(nn.Module):
+class TwoSegmentEncoder(Reranker):
     """Scores pairs of token ids; each score depends on its own pair alone."""
 
     def __init__(self, config: TwoSegmentConfig) -> None:
         super().__init__()
         size = config.hidden_size
-        self.config = config
+        self.config, self.context = config, config.max_position_embeddings
         self.words = nn.Embedding(config.vocab_size, size)
         self.positions = nn.Embedding(config.max_position_embeddings, size)  # token type 0 is folded in
         self.embedding_norm = nn.LayerNorm(size, eps=config.layer_norm_eps)
@@ -73,8 +74,12 @@ class TwoSegmentEncoder(nn.Module):
         self.mix_down = nn.Linear(32, 1, bias=False)
         self.head = nn.Linear(4 * size, 1)
 
+    def logits(self, batch: Sequence[TokenPair]) -> Tensor:
+        """As promised by `Reranker`."""
+        return self([(pair.ids[: pair.split], pair.ids[pair.split :]) for pair in batch])  # type: ignore[no-any-return]
+
     def forward(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> Tensor:
-        """Score `([CLS] query [SEP], [CLS] passage [SEP])` pairs of token ids.
+        """Scores `([CLS] query [SEP], [CLS] passage [SEP])` pairs of token ids.
 
         Returns:
             One float32 logit for each pair, `[pairs]`.
@@ -91,24 +96,27 @@ class TwoSegmentEncoder(nn.Module):
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def describe(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> tuple[Tensor, Tensor]:
-        """Return a score's parts: evidence `[pairs, EVIDENCE]`, pooled vectors `[pairs, 4 * hidden]`."""
+        """A score's parts: evidence `[pairs, EVIDENCE]`, pooled vectors `[pairs, 4 * hidden]`."""
         lengths = [len(segment) for pair in pairs for segment in pair]
         if min(lengths) < 1 or max(lengths) > self.config.max_position_embeddings:
             raise ValueError(f"a segment has 1 to {self.config.max_position_embeddings} tokens")
         device = self.words.weight.device
         ids = torch.tensor([token for pair in pairs for segment in pair for token in segment], device=device)
-        segments = torch.split(ids, lengths)
         exact = torch.promote_types(self.words.weight.dtype, torch.float32)
-        idf = torch.split(self.idf[ids].to(exact), lengths)[::2]  # each [q]
-        matches = [_matches(*one) for one in zip(segments[::2], segments[1::2], idf, strict=True)]
+        segments, idf = torch.split(ids, lengths), torch.split(self.idf[ids].to(exact), lengths)[::2]
+        matches = [  # 1 where a query's token is one of the passage and carries evidence: [q, p]
+            ((query[:, None] == passage) & (rarity > 0)[:, None]).to(exact)
+            for query, passage, rarity in zip(segments[::2], segments[1::2], idf, strict=True)
+        ]
         states = torch.split(self._encode(ids, lengths, matches).to(exact), lengths)
         words = torch.split(F.normalize(self.words(ids).to(exact), dim=1), lengths)  # each [segment, hidden]
         typical, evidence, pooled = self.config.typical_passage_tokens, [], []
         halves = (states[::2], states[1::2], words[::2], words[1::2], matches, idf)
         for query, passage, asked, given, match, rarity in zip(*halves, strict=True):
+            cosines, heads = _compared(query, passage, rarity)
             lexical = lexical_features(match, asked @ given.T, rarity, typical)
-            evidence.append(torch.cat((_cosines(query, passage, rarity), lexical)))
-            pooled.append(_pooled(query, passage))
+            evidence.append(torch.cat((cosines, lexical)))
+            pooled.append(heads)
         return torch.stack(evidence), torch.stack(pooled)
 
     def _encode(self, ids: Tensor, lengths: list[int], matches: list[Tensor]) -> Tensor:
@@ -117,17 +125,13 @@ class TwoSegmentEncoder(nn.Module):
         sides = (torch.arange(len(lengths), device=ids.device) % 2).repeat_interleave(counts)  # [tokens]
         hidden: Tensor = self.embedding_norm(self.words(ids) + self.positions(places))
         for number, layer in enumerate(self.layers):
-            crossing = number >= self.config.first_crossing_layer
-            if number == self.config.first_crossing_layer:
-                hidden = hidden + self._marks(ids, sides, matches)
-            hidden = layer(hidden, lengths, sides, crossing=crossing)
+            if number == self.config.first_crossing_layer:  # marks tokens that the other segment has too
+                found = torch.cat([one for match in matches for one in (match.amax(1), match.amax(0))])
+                constant, by_idf = self.match_vectors[sides].unbind(1)  # each [tokens, hidden]
+                marks = constant + self.idf[ids][:, None] * by_idf
+                hidden = hidden + found[:, None].to(marks.dtype) * marks
+            hidden = layer(hidden, lengths, sides, crossing=number >= self.config.first_crossing_layer)
         return hidden
-
-    def _marks(self, ids: Tensor, sides: Tensor, matches: list[Tensor]) -> Tensor:
-        """What is added to tokens that occur in the other segment too: `[tokens, hidden]`."""
-        found = torch.cat([one for match in matches for one in (match.amax(1), match.amax(0))])  # [tokens]
-        vectors = self.match_vectors[sides]  # [tokens, 2, hidden]
-        return found[:, None].to(vectors.dtype) * (vectors[:, 0] + self.idf[ids][:, None] * vectors[:, 1])
 
 
 class _Layer(nn.Module):
@@ -159,7 +163,7 @@ class _Layer(nn.Module):
         return out
 
     def _gated(self, qkv: Tensor, gates: Tensor, sides: Tensor) -> Tensor:
-        """Give each head two more dimensions whose product is the gate: no mask has to be built.
+        """Gives each head two more dimensions whose product is the gate: no mask has to be built.
 
         A query vector says in them which segment it is in, a key vector what each segment adds to it.
         """
@@ -170,23 +174,22 @@ class _Layer(nn.Module):
         return torch.cat((rows, extra.to(rows.dtype)), dim=-1).permute(1, 2, 0, 3)
 
 
-def _cosines(query: Tensor, passage: Tensor, idf: Tensor) -> Tensor:
-    """Cosine of the means, mean of each query token's best cosine, the same weighted by idf: `[3]`."""
+def _compared(query: Tensor, passage: Tensor, idf: Tensor) -> tuple[Tensor, Tensor]:
+    """What two segments' states have in common.
+
+    Returns:
+        `[3]`: cosine of the means, mean of each query token's best cosine, the same weighted by idf;
+        `[4 * hidden]`, for the linear head: product and distance of the means, both first tokens.
+    """
     best = (F.normalize(query, dim=1) @ F.normalize(passage, dim=1).T).amax(1)  # [q]
     share = idf / idf.sum().clamp(min=1e-6)
-    return torch.stack(
-        (F.cosine_similarity(query.mean(0), passage.mean(0), dim=0), best.mean(), best @ share)
-    )
-
-
-def _pooled(query: Tensor, passage: Tensor) -> Tensor:
-    """What the linear head sees: product and distance of the means, both first tokens."""
     first, second = query.mean(0), passage.mean(0)
-    return torch.cat((first * second, (first - second).abs(), query[0], passage[0]))
+    cosines = torch.stack((F.cosine_similarity(first, second, dim=0), best.mean(), best @ share))
+    return cosines, torch.cat((first * second, (first - second).abs(), query[0], passage[0]))
 
 
 def lexical_features(match: Tensor, static: Tensor, idf: Tensor, typical: int) -> Tensor:
-    """Describe how the query's tokens occur in the passage; every feature is of the order of 1.
+    """Describes how the query's tokens occur in the passage; every feature is of the order of 1.
 
     Args:
         match: 1 where the tokens are the same and carry evidence, `[q, p]`.
@@ -221,8 +224,3 @@ def lexical_features(match: Tensor, static: Tensor, idf: Tensor, typical: int) -
             total / content / 5,
         )
     )
-
-
-def _matches(query: Tensor, passage: Tensor, idf: Tensor) -> Tensor:
-    """1 where a token of the query is a token of the passage and carries evidence: `[q, p]`."""
-    return ((query[:, None] == passage[None]) & (idf > 0)[:, None]).to(idf.dtype)

@@ -21,7 +21,7 @@ from nvrerank import (
     ScoringError,
     rerank,
 )
-from nvrerank.local.running import BatchRunner
+from nvrerank.local.runner import BatchRunner
 
 
 @pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS.keys())

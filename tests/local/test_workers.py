@@ -12,20 +12,19 @@ from support.running import ERRORS, SmallMemory, pairs_of
 
 from nvrerank import LocalScorer, RequestRejectedError
 from nvrerank.batches import share_of_budget
-from nvrerank.local.crew import Crew, crew
-from nvrerank.local.running import BatchRunner
+from nvrerank.local.runner import BatchRunner, Workers, workers
 
 LENGTHS = [3, 100, 40, 1, 130, 90, 20, 60, 128, 77]
 
 
 @pytest.fixture(scope="module")
-def three() -> Crew:
-    return Crew(3)
+def three() -> Workers:
+    return Workers(3)
 
 
 @pytest.fixture
 def runner(three):
-    return BatchRunner(64, progress=False, crew=lambda: three)
+    return BatchRunner(64, progress=False, workers=lambda: three)
 
 
 @pytest.fixture
@@ -61,16 +60,16 @@ def test_a_single_pair_has_all_of_torchs_threads_behind_it(runner, two_threads):
 
 
 def test_other_threads_keep_their_number_of_torch_threads(two_threads):
-    assert crew().submit(torch.get_num_threads).result() == 1
+    assert workers().submit(torch.get_num_threads).result() == 1
     assert torch.get_num_threads() == 2
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(torch.get_num_threads).result() == 2
 
 
 def test_the_crew_has_as_many_workers_as_torch_may_use_threads(two_threads):
-    assert crew().size == 2
+    assert workers().size == 2
     torch.set_num_threads(3)
-    assert crew().size == 3
+    assert workers().size == 3
 
 
 @pytest.mark.parametrize("error", ERRORS.values(), ids=ERRORS.keys())
@@ -135,7 +134,7 @@ def test_calls_at_once_get_their_own_scores(runner):
     assert list(answers) == calls
 
 
-def test_the_embedded_model_scores_alike_with_workers_and_without(two_threads):
+def test_the_bundled_model_scores_alike_with_workers_and_without(two_threads):
     passages = [f"Passage {number} speaks of {'iterators ' * number}." for number in range(1, 60)]
     together = LocalScorer(device="cpu").score("what is an iterator?", passages)
     torch.set_num_threads(1)
@@ -147,10 +146,10 @@ def test_the_embedded_model_scores_alike_with_workers_and_without(two_threads):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_a_forked_child_has_workers_of_its_own(two_threads):
-    crew().submit(int).result()  # the parent's threads are there
+    workers().submit(int).result()  # the parent's threads are there
     child = os.fork()
     if child == 0:
-        os._exit(0 if crew().submit(torch.get_num_threads).result(10) == 1 else 1)
+        os._exit(0 if workers().submit(torch.get_num_threads).result(10) == 1 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 

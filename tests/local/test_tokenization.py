@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from support.tokenizers import bert_tokenizer, llama_tokenizer, roberta_tokenizer
 
 from nvrerank import RequestRejectedError
-from nvrerank.local.prompt import PromptEncoder, TemplateEncoder, TwoInputEncoder
+from nvrerank.local.prompts import PromptEncoder
+from nvrerank.local.tokenization import LocalTokenCounter, TemplateEncoder, TwoInputEncoder
 from nvrerank.models import NVIDIA_PROMPT
+
+
+def read_of(encoder, query, max_length) -> str | None:
+    """A long query's beginning; None: all of it is read."""
+    return LocalTokenCounter(encoder, query, max_length, threading.Lock()).query
 
 
 def prompt_encoder() -> PromptEncoder:
@@ -96,9 +104,9 @@ LONG_QUERIES = ["the sea " * 300, "xyz" * 30 + " xy" * 300, "naïve 東京都 �
 @pytest.mark.parametrize("max_length", [48, 64, 101, 300])
 def test_a_long_query_is_cut_to_its_beginning_so_that_a_passage_keeps_a_quarter(make, query, max_length):
     encoder, passage = make(), "rust belongs to iron " * 100
-    found = encoder.beginning(query, max_length)
+    found = read_of(encoder, query, max_length)
     assert query.startswith(found)
-    room = max_length - encoder.frame(found)
+    room = max_length - encoder.ask(found).frame
     assert max_length // 4 <= room <= max_length // 4 + 4  # a character can have four tokens
     [cut] = encoder.encode(found, [passage], max_length)
     [whole] = encoder.encode(found, [passage], 10_000)
@@ -112,17 +120,17 @@ def test_a_long_query_is_cut_to_its_beginning_so_that_a_passage_keeps_a_quarter(
 @pytest.mark.parametrize("make", ENCODERS.values(), ids=ENCODERS.keys())
 def test_a_query_that_leaves_a_quarter_is_read_whole(make):
     encoder = make()
-    assert encoder.beginning("who wrote it?", 64) is None
-    most = encoder.frame("the sea belongs to the shore") * 4 // 3 + 1
-    assert encoder.beginning("the sea belongs to the shore", most) is None
-    assert encoder.beginning("the sea belongs to the shore", most - 3) is not None
+    assert read_of(encoder, "who wrote it?", 64) is None
+    most = encoder.ask("the sea belongs to the shore").frame * 4 // 3 + 1
+    assert read_of(encoder, "the sea belongs to the shore", most) is None
+    assert read_of(encoder, "the sea belongs to the shore", most - 3) is not None
 
 
 @pytest.mark.parametrize("make", ENCODERS.values(), ids=ENCODERS.keys())
 def test_the_frame_is_all_but_the_passage(make):
     encoder = make()
     pairs = encoder.encode("who wrote it?", ["x", "x x x"], 512)
-    assert encoder.frame("who wrote it?") == pairs[0].whole - len(encoder.token_ends("x"))
+    assert encoder.ask("who wrote it?").frame == pairs[0].whole - len(encoder.token_ends("x"))
 
 
 @pytest.mark.parametrize("make", ENCODERS.values(), ids=ENCODERS.keys())
