@@ -34,7 +34,7 @@ WORDS = {
     "notebooks/handbook/": "What they search, and questions with their answers; made up for them, CC0",
     "pyproject.toml": "One distribution: its dependencies, extras, and the settings of all tools",
     "shared/": "A source root, not a package: `import shared` fails",
-    "shared/nvrerank/local/bundled/": "The bundled model's weights, tokenizer and card",
+    "shared/nvrerank/local/embedded/": "The bundled model's weights, tokenizer and card",
     "shared/demo/questions.toml": "71 questions and the topics that answer them",
     "shared/tools/": "What keeps the house in order; outside the wheel",
     "tests/": "By what they promise; contract/ holds every scorer to the same, official/ both adapters",
@@ -66,7 +66,7 @@ def shown() -> dict[str, str]:
             found[folders[-1]] = WORDS.get(folders[-1]) or sentence(f"{folders[-1]}__init__.py")
         else:
             found[path] = WORDS[path]
-    return found | {path: WORDS[path] for path in WORDS if (ROOT / path).exists()}
+    return found | WORDS
 
 
 def sentence(module: str) -> str:

@@ -48,6 +48,7 @@ def test_the_tree_has_every_module_that_ships_and_everything_at_the_top():
     assert len(ships) > 60
     assert {path for path in ships if "__" not in path} <= listed
     assert {path.split("/")[0] for path in tree.tracked()} <= listed
+    assert [path for path in listed if not (ROOT / path).exists()] == []
 
 
 def test_every_file_that_the_architecture_sends_to_exists():
