@@ -1,7 +1,7 @@
-"""A ranking as an HTML table. Pure.
+"""A ranking as an HTML table, and as a page of its own: one file, no script, nothing loaded. Pure.
 
-Readable without any styling, since GitHub strips it from notebooks: what matters is in words, arrows and
-`mark` elements. Colours are the reader's own, so that it suits light and dark.
+A table is readable without any styling, since GitHub strips it from notebooks: what matters is in words,
+arrows and `mark` elements. Colours are the reader's own, so that it suits light and dark.
 """
 
 from __future__ import annotations
@@ -9,21 +9,43 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from nvrerank.results import Ranking
+from nvrerank.segmentation import Span
 
-from .excerpt import Piece, Span, excerpt
-from .rows import Row, checked_count, rows_of
-from .tags import Markup, joined, tag
+from .excerpt import Piece, excerpt
+from .markup import Markup, joined, tag
+from .rows import Row, check_labels, checked_count, rows_of
 
-ROWS = 10
+ROWS, PAGE_ROWS = 10, 100
 LENGTH = 300
 _LONGEST_QUERY = 200
-MARKED = "background-color:rgba(255,190,0,{:.2f});color:inherit"
+MARK_STYLE = "background-color:rgba(255,190,0,{:.2f});color:inherit"
 """Shows on white and on black; takes the strength of the mark, 0..1."""
 
 _STRENGTH = 0.4
 _LONG, _SMALL = 1e9, 0.1  # from here on, and below, three decimals say too much or too little
 _CELL = "text-align:left;vertical-align:top;overflow-wrap:anywhere"
 _NUMBER = "text-align:right;vertical-align:top;white-space:nowrap;font-variant-numeric:tabular-nums"
+_PAGE_STYLE = Markup("""
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem; max-width: 70rem; }
+h1 { font-size: 1.35rem; line-height: 1.3; margin: 0 0 1rem; overflow-wrap: anywhere; }
+table { border-collapse: collapse; width: 100%; }
+caption { opacity: .75; padding-bottom: .5rem; }
+th, td { padding: .5rem .6rem; border-top: 1px solid rgba(128, 128, 128, .35); overflow-wrap: anywhere; }
+thead th { border-top: 0; font-size: .8rem; white-space: nowrap; }
+small { opacity: .75; }
+summary { cursor: pointer; opacity: .75; font-size: .85rem; }
+mark { border-radius: .2em; }
+@media (max-width: 44rem) {
+  body { margin-top: 1rem; padding: 0 .6rem; font-size: 15px; }
+  thead { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }
+  tbody tr { display: flex; flex-wrap: wrap; gap: 0 1rem; padding: .6rem 0; }
+  tbody tr + tr { border-top: 1px solid rgba(128, 128, 128, .35); }
+  th, td { border: 0; padding: 0; }
+  [data-name]::before { content: attr(data-name) " "; opacity: .75; font-weight: normal; }
+  tr > :last-child { flex: 1 0 100%; }
+}
+""")
 
 
 def table(
@@ -55,11 +77,9 @@ def table(
         TypeError: rows or length is no integer.
         ValueError: rows or length is too small, or there is not one label a passage.
     """
-    shown = rows_of(ranking)[: checked_count("rows", rows)]
+    shown, names = rows_of(ranking, rows), _columns(ranking)
     checked_count("length", length, least=1)
-    if labels is not None and len(labels) != len(ranking.passages):
-        raise ValueError(f"labels must name each passage: {len(labels)} for {len(ranking.passages)}")
-    names = _columns(ranking)
+    check_labels(labels, ranking)
     body = []
     for row in shown:
         spans = _spans(row, marks)
@@ -74,9 +94,50 @@ def table(
     return tag("table", _caption(ranking), _head(names), tag("tbody", *body))
 
 
-def marked(pieces: Sequence[Piece]) -> Markup:
+def page(
+    ranking: Ranking,
+    *,
+    rows: int | None = PAGE_ROWS,
+    marks: Mapping[int, Sequence[Span]] | None = None,
+    labels: Sequence[str] | None = None,
+    length: int | None = LENGTH,
+) -> str:
+    """Makes an HTML document of a ranking, with the table that `table` makes.
+
+    Args:
+        ranking: What `rerank` returned.
+        rows: At most so many passages; None: all.
+        marks: What to mark, by the passage's index, as for `table`.
+        labels: A name for each passage, as for `table`.
+        length: About how many characters of a passage are shown before it is unfolded; None: all.
+
+    Returns:
+        A whole document, in UTF-8 when written so.
+
+    Raises:
+        TypeError: rows or length is no integer.
+        ValueError: rows or length is too small, or there is not one label a passage.
+    """
+    content = table(ranking, rows=rows, marks=marks, labels=labels, length=length, whole=True)
+    head = tag(
+        "head",
+        Markup('<meta charset="utf-8">'),
+        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
+        Markup('<meta name="color-scheme" content="light dark">'),
+        Markup(
+            '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
+            "style-src 'unsafe-inline'\">"
+        ),
+        tag("title", " ".join(ranking.query.split())),
+        tag("style", _PAGE_STYLE),
+    )
+    body = tag("body", tag("h1", ranking.query, dir="auto"), Markup(content))
+    return Markup("<!DOCTYPE html>\n") + tag("html", joined(head, "\n", body), lang="en") + "\n"
+
+
+def _marked(pieces: Sequence[Piece]) -> Markup:
     """Pieces of a text, the marked ones in `mark` elements."""
-    style = MARKED.format(_STRENGTH)
+    style = MARK_STYLE.format(_STRENGTH)
     return joined(*(p.text if p.mark is None else tag("mark", p.text, style=style) for p in pieces))
 
 
@@ -114,7 +175,7 @@ def _table_row(row: Row, text: Markup, names: Sequence[str]) -> Markup:
     )
 
 
-def moved(places: int) -> str:
+def _moved(places: int) -> str:
     """How far a passage rose or fell, with an arrow."""
     return f"{'↑' if places > 0 else '↓'}\u00a0{abs(places)}" if places else "="
 
@@ -130,7 +191,7 @@ def number(score: float | None) -> str:
 _NUMBERS: Mapping[str, Callable[[Row], str]] = {
     "rank": lambda row: str(row.rank),
     "before": lambda row: str(row.before),
-    "moved": lambda row: moved(row.moved),
+    "moved": lambda row: _moved(row.moved),
     "score": lambda row: number(row.score),
     "retrieval score": lambda row: number(row.retrieval_score),
     "fused score": lambda row: number(row.fused),
@@ -145,13 +206,13 @@ def _spans(row: Row, marks: Mapping[int, Sequence[Span]] | None) -> Sequence[Spa
 
 def _passage(row: Row, pieces: Sequence[Piece], label: str | None) -> Markup:
     name = Markup() if label is None else tag("small", tag("bdi", label))
-    text = tag("div", marked(pieces), dir="auto", style="text-align:start")
+    text = tag("div", _marked(pieces), dir="auto", style="text-align:start")
     note = tag("small", "its end was not read") if row.truncated else Markup()
     return joined(name, text, note)
 
 
 def _unfolded(text: str, spans: Sequence[Span]) -> Markup:
     whole = tag(
-        "div", marked(excerpt(text, spans)), dir="auto", style="text-align:start;white-space:pre-wrap"
+        "div", _marked(excerpt(text, spans)), dir="auto", style="text-align:start;white-space:pre-wrap"
     )
     return tag("details", tag("summary", "all of it"), whole)

@@ -187,8 +187,8 @@ def test_a_page_is_a_document_that_suits_light_and_dark(ranking):
     ("options", "kind", "reason"),
     [
         ({"rows": -1}, ValueError, "rows must be 0 or more, not -1"),
-        ({"rows": 1.5}, TypeError, "rows must be an int or None, not 1.5"),
-        ({"rows": True}, TypeError, "rows must be an int"),
+        ({"rows": 1.5}, TypeError, "rows must be a whole number, not 1.5"),
+        ({"rows": True}, TypeError, "rows must be a whole number"),
         ({"length": 0}, ValueError, "length must be 1 or more"),
         ({"labels": ["a"]}, ValueError, "labels must name each passage: 1 for 5"),
     ],

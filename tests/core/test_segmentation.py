@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from nvrerank.borders import Borders
+from nvrerank.segmentation import Boundaries
 
 
 def parts(text: str, least: int, most: int) -> tuple[str, str]:
-    place = Borders(text).last(least, most)
+    place = Boundaries(text).last(least, most)
     return text[:place], text[place:]
 
 
@@ -18,8 +18,8 @@ def parts(text: str, least: int, most: int) -> tuple[str, str]:
         ("He came. She went away now", "He came."),
         ('He said "Go!" Then nothing more', 'He said "Go!"'),
         ("Why?! Because it is so", "Why?!"),
-        ("A heading\nand its text here", "A heading\n"),
-        ("A heading\r\nand its text here", "A heading\r\n"),
+        ("A heading\nand its text here", "A heading"),
+        ("A heading\r\nand its text here", "A heading"),
         ("吾輩は猫である。名前はまだ無いよ", "吾輩は猫である。"),
         ("「猫である。」名前はまだ無いです", "「猫である。」"),
         ("वह आया। फिर वह चला गया था", "वह आया।"),
@@ -71,7 +71,7 @@ def test_what_is_seen_as_one_character_stays_together(text, most, kept):
 
 
 def test_marks_without_end_are_cut_all_the_same():
-    assert Borders("a" + "\u0301" * 500).last(10, 400) == 400
+    assert Boundaries("a" + "\u0301" * 500).last(10, 400) == 400
 
 
 @pytest.mark.parametrize(
@@ -79,4 +79,4 @@ def test_marks_without_end_are_cut_all_the_same():
 )
 def test_a_text_over_which_a_quadratic_search_would_hang_is_cut(piece):
     text = piece * (400_000 // len(piece))
-    assert 100 <= Borders(text).last(100, 200) <= 200
+    assert 100 <= Boundaries(text).last(100, 200) <= 200

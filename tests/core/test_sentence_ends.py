@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvrerank.sentences import sentences
+from nvrerank.segmentation import sentences
 from nvrerank.texts import is_blank
 
 
@@ -36,6 +36,21 @@ def split(text: str) -> list[str]:
     ids=lambda expected: expected[0][:30],
 )
 def test_english_is_cut_at_its_full_stops_and_nowhere_else(expected):
+    assert split(" ".join(expected)) == expected
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        ["Das gilt z. B. für Hunde.", "Katzen auch."],
+        ["Am 3. Mai kam Dr. Müller.", "Das kostet ca. 5 Mio. Euro, d. h. viel.", "Siehe Abb. 3 auf S. 12."],
+        ["Él vive con la Sra. García.", "Véase la pág. 5 del vol. 2.", "¿Está claro?", "Sí."],
+        ["M. Dupont est là, p. ex. en France.", "Mme. Durand part.", "Il pleut."],
+        ["М. А. Булгаков родился в 1891 г. в Киеве.", "Это так, т. е. верно.", "Да."],
+    ],
+    ids=["German", "German dates", "Spanish", "French", "Russian"],
+)
+def test_other_languages_have_their_own_abbreviations(expected):
     assert split(" ".join(expected)) == expected
 
 
