@@ -6,15 +6,12 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
+from support.spans import recording
 
 from nvrerank import PassthroughWarning, Scorer, ServiceUnavailableError, arerank, rerank
 from nvrerank.tracing import CAPTURE, count
@@ -42,19 +39,11 @@ class Quoting(Scorer):
         raise RuntimeError(f"can't read {passages}")
 
 
-def provider(monkeypatch, **options) -> InMemorySpanExporter:
-    exporter = InMemorySpanExporter()
-    made = TracerProvider(shutdown_on_exit=False, **options)
-    made.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "get_tracer_provider", lambda: made)
-    return exporter
-
-
 @pytest.fixture
-def spans(monkeypatch) -> Iterator[Callable[[], list]]:
+def spans(monkeypatch):
     """The spans that ended."""
     monkeypatch.delenv(CAPTURE, raising=False)
-    return provider(monkeypatch).get_finished_spans
+    return recording(monkeypatch)[1].get_finished_spans
 
 
 @pytest.fixture(params=["sync", "async"])
@@ -205,7 +194,7 @@ def test_calls_at_once_count_for_themselves(spans):
 
 
 def test_a_span_that_is_not_sampled_is_told_nothing(monkeypatch):
-    exporter = provider(monkeypatch, sampler=ALWAYS_OFF)
+    _, exporter = recording(monkeypatch, sampler=ALWAYS_OFF)
     seen = []
 
     class Watching(ByLength):

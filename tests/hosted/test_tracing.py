@@ -7,10 +7,7 @@ import logging
 
 import pytest
 from fake_nim.steps import answer, rank
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from support.spans import recording
 
 from nvrerank import RequestRejectedError, arerank, rerank
 
@@ -19,10 +16,7 @@ PASSAGES = ["one", "two", "three", "four", "five"]
 
 @pytest.fixture
 def spans(monkeypatch):
-    exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
-    return exporter.get_finished_spans
+    return recording(monkeypatch)[1].get_finished_spans
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -9,10 +9,7 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.runnables import RunnableLambda
 from openinference.instrumentation.langchain import LangChainInstrumentor
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from support.spans import recording
 
 from langchain_nvrerank import NVIDIARerank
 from nvrerank import Scorer
@@ -30,9 +27,7 @@ class ByLength(Scorer):
 @pytest.fixture
 def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], dict[str, Any]]]:
     """The spans that ended, by name."""
-    exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    provider, exporter = recording(monkeypatch)
     LangChainInstrumentor().instrument(tracer_provider=provider, skip_dep_check=True)
     yield lambda: {span.name: span for span in exporter.get_finished_spans()}
     LangChainInstrumentor().uninstrument()

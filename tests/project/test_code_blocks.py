@@ -10,6 +10,7 @@ from types import ModuleType
 
 import pytest
 from fake_nim import FakeNIM
+from opentelemetry.util._once import Once
 from support.blocks import PAGES, ROOT, Block, Run, blocks, check_extras, check_targets, same_output
 
 NEEDS = {
@@ -35,6 +36,8 @@ def run(
     monkeypatch.setitem(sys.modules, page.__name__, page)  # where the type hints of its classes are looked up
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER", None)  # what a page sets up is its own
+    monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER_SET_ONCE", Once())
     with FakeNIM(models=[{"id": "nvidia/llama-nemotron-rerank-1b-v2"}]) as nim:
         monkeypatch.setenv("NVIDIA_BASE_URL", nim.url)
         monkeypatch.setenv("NVIDIA_API_KEY", "nvapi-of-the-tests")
