@@ -6,6 +6,7 @@ Only this module imports pydantic, which both frameworks bring.
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -106,17 +107,25 @@ def _instance(scorer: object) -> object:
     )
 
 
-def _make_scorer(given: dict[str, Any]) -> Scorer | None:
-    """Makes the scorer that a string or a mapping describes, in place; None: there is none to make here."""
-    if not isinstance(given.get("scorer"), str | Mapping):
-        return None
+def _make_scorer(given: dict[str, Any]) -> tuple[Scorer | None, object]:
+    """Makes the scorer that a string or a mapping describes, in place.
+
+    Returns:
+        The scorer and what describes it, as JSON has it; None: there is none, or it holds a scorer itself.
+    """
+    spec = given.get("scorer")
+    if not isinstance(spec, str | Mapping):
+        return None, None
     try:
-        given["scorer"] = made = scorer_of(given["scorer"])
+        given["scorer"] = made = scorer_of(spec)
     except ValueError as error:
         if isinstance(error, NVRerankError):
             raise
-        return None  # pydantic reports it, with the field's name
-    return made
+        return None, None  # pydantic reports it, with the field's name
+    try:
+        return made, json.loads(json.dumps(spec))
+    except TypeError:
+        return made, None
 
 
 class RerankFields(BaseModel):
@@ -209,6 +218,7 @@ class RerankFields(BaseModel):
 
     _own: HostedScorer | None = PrivateAttr(None)
     _made: Scorer | None = PrivateAttr(None)
+    _spec: object = PrivateAttr(None)
     _key_lost: bool = PrivateAttr(False)
     _listed: list[AvailableModel] | None = PrivateAttr(None)
 
@@ -227,7 +237,7 @@ class RerankFields(BaseModel):
         ours = in_our_names(_hide(options) | {"http_client": http_client})
         made = _make_scorer(ours)
         super().__init__(**ours)
-        self._settle_scorer(made)
+        self._settle_scorer(*made)
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Documents an adapter's arguments: those of here, then those under its own `Attributes:`."""
@@ -271,7 +281,7 @@ class RerankFields(BaseModel):
         for name, value in changes.items():
             BaseModel.__setattr__(twin, name, value)
         if settings:
-            twin._settle_scorer(made)  # noqa: SLF001 (its own class)
+            twin._settle_scorer(*made)  # noqa: SLF001 (its own class)
         return twin
 
     @property
@@ -350,8 +360,10 @@ class RerankFields(BaseModel):
         handler: SerializerFunctionWrapHandler,
         info: SerializationInfo,  # noqa: ARG002 (LlamaIndex's signature)
     ) -> dict[str, Any]:
-        """The fields: of a scorer that was passed its name, of one made here its settings; never a key."""
+        """The fields, never a key: of a scorer made here its settings or what describes it, else its name."""
         dumped: dict[str, Any] = handler(self)
+        if self._spec is not None and "scorer" in dumped:
+            dumped["scorer"] = self._spec
         dropped = ("scorer",) if self._own else _SETTINGS.keys() - {"scorer"}
         return {name: value for name, value in dumped.items() if name not in dropped}
 
@@ -377,9 +389,9 @@ class RerankFields(BaseModel):
         """`base_url` as this adapter reads it."""
         return self.base_url
 
-    def _settle_scorer(self, made: Scorer | None) -> None:
+    def _settle_scorer(self, made: Scorer | None, spec: object) -> None:
         """Makes the scorer, unless one was passed or just made, which settings would contradict."""
-        self._key_lost, self._listed, self._own, self._made = False, None, None, made
+        self._key_lost, self._listed, self._own, self._made, self._spec = False, None, None, made, spec
         if self.scorer is None:
             self._own = self._made = self.__dict__["scorer"] = self._hosted_scorer()
             if self._own.name != type(self._own).__name__:  # it knows its model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 
 import pytest
@@ -33,6 +34,27 @@ def test_it_ranks_with_what_was_described(rank, framework):
     described = framework.ours(scorer={"bundled": {"device": "cpu"}}, top_n=None)
     assert rank(described, "a cat", TEXTS) == rank(bundled, "a cat", TEXTS)
     assert rank(pickle.loads(pickle.dumps(described)), "a cat", TEXTS) == rank(bundled, "a cat", TEXTS)
+
+
+@pytest.mark.parametrize(
+    "spec", ["bundled", {"fallback": ["hosted:m@http://nim:8000/v1", "bundled"]}], ids=str
+)
+def test_a_dump_holds_what_describes_the_scorer_and_makes_it_again(framework, spec):
+    reranker = framework.ours(scorer=spec, top_n=2).model_copy(update={"threshold": 0.5})
+    saved = json.loads(reranker.model_dump_json())
+    saved.pop("class_name", None)
+    again = framework.ours(**saved)
+    assert saved["scorer"] == spec
+    assert repr(again.scorer) == repr(reranker.scorer)
+    assert (again.top_n, again.threshold) == (2, 0.5)
+    assert pickle.loads(pickle.dumps(again)).model_dump()["scorer"] == spec
+    passed = again.model_copy(update={"scorer": Length()})
+    assert passed.model_dump()["scorer"] == "length"
+
+
+def test_a_description_that_holds_a_scorer_is_dumped_as_its_name(framework):
+    reranker = framework.ours(scorer={"windowed": {"scorer": Length(), "size": 9}})
+    assert reranker.model_dump(mode="json")["scorer"] == "length"
 
 
 def test_what_was_described_is_closed_and_what_was_passed_is_its_owners(framework, monkeypatch):
