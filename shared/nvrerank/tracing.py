@@ -31,9 +31,20 @@ _CAPTURED = frozenset({"true", "1", "span_only", "span_and_event"})
 
 
 class CallSpan:
-    """What is told of one call; this one tells nobody."""
+    """What is told of one call.
 
-    def told(self, ranking: Ranking, error: NVRerankError | None = None) -> Ranking:  # noqa: ARG002
+    Args:
+        span: One that is recorded.
+        attributes: Those that the span began with.
+    """
+
+    def __init__(self, span: Span, attributes: Mapping[str, Any]) -> None:
+        self._span = span
+        self._attributes = attributes
+        self._lock = threading.Lock()
+        self._counts: dict[str, float] = {}
+
+    def told(self, ranking: Ranking, error: NVRerankError | None = None) -> Ranking:
         """Tells what came of the call.
 
         Args:
@@ -43,32 +54,12 @@ class CallSpan:
         Returns:
             The ranking.
         """
-        return ranking
-
-
-class _RecordedSpan(CallSpan):
-    """Tells a span.
-
-    Args:
-        span: One that is recorded.
-        scorer: Whom the call asks.
-        attributes: Those that the span began with.
-    """
-
-    def __init__(self, span: Span, scorer: Scorer, attributes: Mapping[str, Any]) -> None:
-        self._span = span
-        self._scorer = scorer
-        self._attributes = attributes
-        self._lock = threading.Lock()
-        self._counts: dict[str, float] = {}
-
-    def told(self, ranking: Ranking, error: NVRerankError | None = None) -> Ranking:
         if os.environ.get(CAPTURE, "").strip().lower() in _CAPTURED:
             self._span.set_attributes(_texts(ranking))
         self._span.set_attributes(_outcome(ranking))
-        if error is None:
-            self._span.set_attribute("gen_ai.response.model", self._scorer.name)
-        else:
+        if ranking.answered_by is not None:
+            self._span.set_attribute("gen_ai.response.model", ranking.answered_by)
+        if error is not None:
             self._span.set_attributes({"nvrerank.passthrough": True, "error.type": type(error).__name__})
         return ranking
 
@@ -90,13 +81,12 @@ class _RecordedSpan(CallSpan):
         self._span.set_attributes({**self._attributes, **self._counts})
 
 
-_current: ContextVar[_RecordedSpan | None] = ContextVar("nvrerank_call_span", default=None)
-_NOBODY = CallSpan()
-_OFF = nullcontext(_NOBODY)
+_current: ContextVar[CallSpan | None] = ContextVar("nvrerank_call_span", default=None)
+_OFF = nullcontext(None)
 
 
-def call_span(scorer: Scorer, options: Any, passages: int) -> AbstractContextManager[CallSpan]:
-    """The span that a call runs in; nothing until the program has set OpenTelemetry up.
+def call_span(scorer: Scorer, options: Any, passages: int) -> AbstractContextManager[CallSpan | None]:
+    """The span that a call runs in; None where nobody is told: until the program has set OpenTelemetry up.
 
     Args:
         scorer: Whom the call asks.
@@ -126,7 +116,7 @@ def count(name: str, number: float = 1) -> None:
 
 
 @contextmanager
-def _recorded(tracer: Tracer, scorer: Scorer, options: Any, passages: int) -> Iterator[CallSpan]:
+def _recorded(tracer: Tracer, scorer: Scorer, options: Any, passages: int) -> Iterator[CallSpan | None]:
     attributes = _asked(scorer.name, options, passages)
     with tracer.start_as_current_span(
         f"rerank {scorer.name}",
@@ -135,9 +125,9 @@ def _recorded(tracer: Tracer, scorer: Scorer, options: Any, passages: int) -> It
         set_status_on_exception=False,
     ) as span:
         if not span.is_recording():
-            yield _NOBODY
+            yield None
             return
-        call = _RecordedSpan(span, scorer, attributes)
+        call = CallSpan(span, attributes)
         token = _current.set(call)
         try:
             yield call
@@ -173,6 +163,7 @@ def _outcome(ranking: Ranking) -> dict[str, Any]:
         "nvrerank.results.indices": [one.index for one in ranking],
         "nvrerank.results.scores": [one.score for one in ranking if one.score is not None],
         "nvrerank.results.truncated": ranking.truncated,
+        "nvrerank.results.cut": sum(one.cut for one in ranking),
     }
 
 

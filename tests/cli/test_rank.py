@@ -29,7 +29,8 @@ def test_json_is_one_document_with_everything_about_each_passage(command, notes)
     (entry,) = json.loads(result.stdout)
     text = entry.pop("text")
     where = {"file": str(notes), "line": 3, "page": None}
-    assert entry == {"rank": 1, "before": 2, "index": 1, "score": 4.0, "fused": None, **where}
+    scored = {"score": 4.0, "fused": None, "source": None, "cut": False}
+    assert entry == {"rank": 1, "before": 2, "index": 1, **scored, **where}
     assert text.startswith("The capital")
     assert text.endswith("century.")
 

@@ -80,6 +80,7 @@ def test_a_call_is_a_span_that_tells_what_was_asked_and_what_came(spans, ask):
         "nvrerank.results.indices": (0, 2),
         "nvrerank.results.scores": (16.0, 14.0),
         "nvrerank.results.truncated": 0,
+        "nvrerank.results.cut": 0,
         "nvrerank.tries": 2,
         "nvrerank.cache.hits": 2,
     }

@@ -71,6 +71,8 @@ def _entries(ranking: Ranking, sources: Sequence[Source]) -> Iterator[dict[str, 
             "file": source.file,
             "line": source.line,
             "page": source.page,
+            "source": one.source,
+            "cut": one.cut,
             "text": source.text,
         }
 

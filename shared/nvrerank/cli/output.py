@@ -78,7 +78,9 @@ def errors_in_one_line(context: typer.Context | None = None) -> Iterator[None]:
         context: The command's, whose options are named in place of the library's arguments.
     """
     params: list[Any] = [] if context is None else context.command.params
-    token = _options.set({one.name: max(one.opts, key=len) for one in params if one.opts[0].startswith("-")})
+    known = {one.name: max(one.opts, key=len) for one in params if one.opts[0].startswith("-")}
+    known |= {"api_key": "--api-key-env"} if "api_key_env" in known else {}  # no key on a command line
+    token = _options.set(known)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: say(str(message))

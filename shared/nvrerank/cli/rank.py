@@ -23,7 +23,7 @@ from .atomic_write import checked_target, write_atomically
 from .formats import as_csv, as_json, as_page, as_table
 from .inputs import Source, read_sources
 from .output import errors_in_one_line, print_out, say
-from .scorer_options import MakeScorer, Quantize, ScorerOptions, scorer_for
+from .scorer_options import SCORER_HELP, MakeScorer, Quantize, ScorerOptions, scorer_for
 
 Format = Literal["table", "json", "csv", "html"]
 
@@ -61,11 +61,13 @@ def rank(
     base_url: Annotated[
         str | None, typer.Option(help="The API's address, such as that of a NIM of your own.")
     ] = None,
-    api_key: Annotated[
-        str | None,
-        typer.Option("--api-key-env", metavar="VARIABLE", help="What holds the key of another host."),
+    api_key_env: Annotated[
+        str | None, typer.Option(metavar="VARIABLE", help="What holds the key of another host.")
     ] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that an API may take, all in all.")] = None,
+    scorer: Annotated[
+        str | None, typer.Option(metavar="SPEC", help=f"In place of --model and --hosted: {SCORER_HELP}.")
+    ] = None,
     long_passages: Annotated[
         LongPassages | None,
         typer.Option(
@@ -102,13 +104,14 @@ def rank(
             device=device,
             hosted=hosted,
             base_url=base_url,
-            api_key_env=api_key,
+            api_key_env=api_key_env,
             long_passages=long_passages,
             max_length=max_length,
             quantize=quantize,
             timeout=timeout,
+            scorer=scorer,
         )
-        scorer = make_scorer(wanted)
+        chosen = make_scorer(wanted)
         sources = read_sources(files)
         scores = [source.score for source in sources]
         if fuse == "zscore" and None in scores:
@@ -118,7 +121,7 @@ def rank(
             )
         with _naming(sources):
             ranking = rerank(
-                scorer,
+                chosen,
                 query,
                 [source.text for source in sources],
                 top_n=options.top_n,
@@ -129,9 +132,9 @@ def rank(
             )
         if not ranking:
             say(_why_nothing(files, len(sources), options))
-        print_out(_formatted(ranking, sources, scorer, "json" if json_too else style))
+        print_out(_formatted(ranking, sources, chosen, "json" if json_too else style))
         if target is not None:  # a ranking that was paid for is printed, whatever becomes of the page
-            write_atomically(target, as_page(ranking, sources, scorer))
+            write_atomically(target, as_page(ranking, sources, chosen))
 
 
 def _formatted(ranking: Ranking, sources: Sequence[Source], scorer: Scorer, style: Format) -> str:
