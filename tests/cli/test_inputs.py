@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 
 import pytest
@@ -87,6 +88,13 @@ def test_a_name_with_signs_of_a_pattern_is_a_file_if_there_is_one(ranked, tmp_pa
 def test_a_pattern_that_matches_nothing_is_a_wrong_call(command, tmp_path):
     result = command("rank", "q", f"{tmp_path}/*.txt")
     assert (result.exit_code, result.stderr) == (2, f"nvrerank: no file matches {tmp_path}/*.txt\n")
+
+
+def test_what_never_ends_is_refused_by_its_beginning_or_left_out(command, ranked, folder):
+    result = command("rank", "q", "/dev/zero")
+    assert (result.exit_code, result.stderr) == (2, "nvrerank: /dev/zero is not a text file in UTF-8\n")
+    os.mkfifo(folder / "pipe")
+    assert [entry["text"] for entry in ranked(folder)] == ["first", "second", "third"]
 
 
 def test_a_folder_without_text_is_no_error_but_said(command, tmp_path):

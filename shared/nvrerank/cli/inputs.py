@@ -41,6 +41,7 @@ _FOREIGN = (  # what a file begins with that is no text, though it may pass for 
     (b"7z\xbc\xaf", "a 7-Zip file"),
     (b"Rar!", "a RAR file"),
 )
+_HEAD = 4096  # bytes by which a file is known
 _GARBLED = 0.2  # the share of characters that can't be read from which on it is no text in UTF-8
 _NAMED = 3  # skipped files that are named
 
@@ -117,13 +118,13 @@ def _in_folder(folder: str) -> Iterator[str]:
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(one for one in folders if not one.startswith("."))
         for file in sorted(files):
-            if not file.startswith("."):
+            if not file.startswith(".") and Path(place, file).is_file():  # no pipe, which might never end
                 yield str(Path(place, file))
 
 
 def _passages(file: str) -> list[Source]:
     data = _read(file)
-    if _PDF.match(data[:1024]):
+    if _PDF.match(data[:_HEAD]):
         return [
             Source(file, passage.text, page=number)
             for number, text in enumerate(_pdf_pages(file, data), start=1)
@@ -142,7 +143,11 @@ def _passages(file: str) -> list[Source]:
 def _read(file: str) -> bytes:
     if file != STDIN:
         try:
-            return Path(file).read_bytes()
+            with Path(file).open("rb") as stream:
+                head = stream.read(_HEAD)
+                if not _PDF.match(head):
+                    _check_text(file, head)  # before the rest of it, which may be huge
+                return head + stream.read()
         except OSError as error:
             raise ValueError(f"{file} can't be read: {error.strerror}") from error
     if sys.stdin is None:
@@ -150,13 +155,17 @@ def _read(file: str) -> bytes:
     return sys.stdin.buffer.read()
 
 
-def _decoded(file: str, data: bytes, encoding: str = "utf-8-sig") -> str:
-    """A file's text; bytes that are not of its encoding are replaced, and that is said."""
+def _check_text(file: str, data: bytes) -> None:
     for beginning, kind in _FOREIGN:
         if data.startswith(beginning):
             raise ValueError(f"{file} is {kind}, not text: save it as text, Markdown, HTML or PDF first")
     if b"\0" in data:
         raise ValueError(f"{file} is not a text file in UTF-8")
+
+
+def _decoded(file: str, data: bytes, encoding: str = "utf-8-sig") -> str:
+    """A file's text; bytes that are not of its encoding are replaced, and that is said."""
+    _check_text(file, data)
     try:
         text = data.decode(encoding, "replace")
     except LookupError as error:
