@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nvrerank import BadResponseError
-from nvrerank.hosted import Usage, cohere, nim, tei
-from nvrerank.hosted.replies import CutReplyError, parsed
+from nvrerank.hosted import Usage
+from nvrerank.hosted.protocols import PROTOCOLS, CutReplyError, parsed
 
-READERS = {"nim": nim.read, "cohere": cohere.read, "tei": tei.read}
+READERS = {name: protocol.read for name, protocol in PROTOCOLS.items()}
 
 
 def wrapped(protocol, items):
@@ -113,7 +113,7 @@ def test_what_is_not_the_protocols_json_is_refused(protocol, body):
 def test_tei_reads_no_duplicate_and_no_overflow():
     for body in (b'[{"index": 0, "score": 1, "score": 2}]', b'[{"index": 0, "score": 1e999}]'):
         with pytest.raises(BadResponseError):
-            tei.read(1, body)
+            READERS["tei"](1, body)
 
 
 def test_no_message_repeats_what_the_server_wrote(protocol):
@@ -192,7 +192,7 @@ def test_any_bytes_at_all_are_scores_or_an_error(body):
 )
 def test_usage_is_read_where_it_is_told(told, tokens):
     body = {"rankings": [{"index": 0, "logit": 1.0}], "usage": told}
-    usage = nim.read(1, json.dumps(body).encode()).usage
+    usage = READERS["nim"](1, json.dumps(body).encode()).usage
     assert (usage.prompt_tokens, usage.total_tokens) == tokens
 
 
@@ -209,7 +209,7 @@ def test_usage_is_read_where_it_is_told(told, tokens):
 )
 def test_usage_is_read_where_cohere_tells_it(told, usage):
     body = {"results": [{"index": 0, "relevance_score": 1.0}]} | told
-    assert cohere.read(1, json.dumps(body).encode()).usage == usage
+    assert READERS["cohere"](1, json.dumps(body).encode()).usage == usage
 
 
 WHOLE = [
@@ -260,8 +260,8 @@ def test_what_is_whole_and_wrong_is_no_beginning(body):
 
 def test_models_are_listed_base_models_first():
     data = [{"id": "lora", "root": "base"}, {"id": "base", "root": "base"}, {"id": "plain"}]
-    assert nim.read_models(json.dumps({"data": data}).encode()) == ["base", "plain", "lora"]
-    assert tei.read_models(b'{"model_id": "m"}') == ["m"]
+    assert PROTOCOLS["nim"].read_models(json.dumps({"data": data}).encode()) == ["base", "plain", "lora"]
+    assert PROTOCOLS["tei"].read_models(b'{"model_id": "m"}') == ["m"]
 
 
 @pytest.mark.parametrize(
@@ -279,6 +279,6 @@ def test_models_are_listed_base_models_first():
 )
 def test_a_list_of_models_that_is_none_is_refused(body):
     with pytest.raises(BadResponseError):
-        nim.read_models(body)
+        PROTOCOLS["nim"].read_models(body)
     with pytest.raises(BadResponseError):
-        tei.read_models(body)
+        PROTOCOLS["tei"].read_models(body)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import NoReturn
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 _LEAST_SECRET = 8  # characters: what is shorter may be a word of anybody's
 _RESERVED = ("connection", "content-length", "content-type", "host", "transfer-encoding")
@@ -51,9 +52,7 @@ class Key:
         if self._type is not None:
             raise TypeError(f"api_key must be a str or a SecretStr, not {self._type}")
         if self and not self._text.strip("*"):
-            raise ValueError(
-                "api_key is masked (**********): pass the SecretStr itself, or its get_secret_value()"
-            )
+            raise ValueError("api_key is masked (**********): pass the SecretStr, or its get_secret_value()")
         if not (self._text.isascii() and self._text.isprintable() and " " not in self._text):
             raise ValueError("api_key holds blanks or characters that no key has: pass the key alone")
         return self
@@ -77,12 +76,20 @@ class Key:
 
 
 class ExtraHeaders:
-    """Headers of the caller's own; their values may be secret, too."""
+    """Headers of the caller's own; their values may be secret, too.
 
-    __slots__ = ("_items",)
+    Args:
+        headers: A mapping of names to values, or None; anything else is refused by `checked`.
 
-    def __init__(self, headers: Mapping[str, str] | None) -> None:
-        self._items: object = dict(headers) if isinstance(headers, Mapping) else headers
+    Attributes:
+        values: By name.
+    """
+
+    __slots__ = ("_wrong", "values")
+
+    def __init__(self, headers: object) -> None:
+        self.values: dict[str, str] = dict(headers) if isinstance(headers, Mapping) else {}
+        self._wrong = None if headers is None or isinstance(headers, Mapping) else type(headers).__name__
 
     def checked(self) -> ExtraHeaders:
         """These headers.
@@ -91,48 +98,66 @@ class ExtraHeaders:
             TypeError: They are no mapping of strings.
             ValueError: One can't be sent, or is not the caller's to set.
         """
-        if self._items is None:
-            self._items = {}
-        if not isinstance(self._items, dict):
-            raise TypeError(f"headers must be a mapping of str to str, not {type(self._items).__name__}")
-        for place, name in enumerate(self._items):
+        if self._wrong:
+            raise TypeError(f"headers must be a mapping of str to str, not {self._wrong}")
+        for place, name in enumerate(self.values):
             self._check(name, place)
         return self
 
-    def _check(self, name: object, place: int) -> None:
-        if not isinstance(name, str) or not isinstance(self._items[name], str):  # type: ignore[index]
+    def _check(self, name: Any, place: int) -> None:
+        if not isinstance(name, str) or not isinstance(self.values[name], str):
             raise TypeError(f"headers must be a mapping of str to str; item {place} is not")
         if not name.isascii() or not name.replace("-", "").replace("_", "").isalnum():
             raise ValueError(f"the name of header {place} can't be sent")
-        if not self.items()[name].isascii() or not self.items()[name].isprintable():
+        if not self.values[name].isascii() or not self.values[name].isprintable():
             raise ValueError(f"the value of header {name!r} can't be sent")
         if name.lower() in _RESERVED:
             raise ValueError(f"header {name!r} is not yours to set: leave it out")
 
-    def items(self) -> dict[str, str]:
-        """Names and values."""
-        return self._items if isinstance(self._items, dict) else {}
-
     @property
     def authorize(self) -> bool:
         """Whether they carry an Authorization of their own."""
-        return any(name.lower() == "authorization" for name in self.items())
+        return any(name.lower() == "authorization" for name in self.values)
 
     def secrets(self) -> list[str]:
         """Values that may be secret, with and without a scheme such as Bearer."""
-        values = [word for value in self.items().values() for word in (value, *value.split())]
+        values = [word for value in self.values.values() for word in (value, *value.split())]
         return [value for value in values if len(value) >= _LEAST_SECRET]
 
     def without_secrets(self) -> dict[str, str]:
         """What a pickle may hold: nothing that authorizes."""
         return {
             name: value
-            for name, value in self.items().items()
+            for name, value in self.values.items()
             if not any(word in name.lower() for word in ("auth", "key", "token", "secret", "cookie"))
         }
 
     def __repr__(self) -> str:
-        return f"ExtraHeaders({', '.join(self.items())})"
+        return f"ExtraHeaders({', '.join(map(str, self.values))})"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("headers that may hold secrets are not copied or pickled")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What may be secret of a request.
+
+    Attributes:
+        key: The key.
+        headers: The caller's own.
+        keyed: Whether the key goes along.
+    """
+
+    key: Key
+    headers: ExtraHeaders
+    keyed: bool
+
+    def request_headers(self) -> dict[str, str]:
+        """Headers to send, in plain: to be made as late as can be, and kept nowhere."""
+        key = {"Authorization": self.key.bearer()} if self.keyed else {}
+        return self.headers.values | key
+
+    def secrets(self) -> list[str]:
+        """What must be removed from a server's words."""
+        return self.key.secrets() + self.headers.secrets()

@@ -64,11 +64,8 @@ def _words(value: object) -> str:
 
 def _validation(problem: dict[str, object]) -> str:
     place = problem.get("loc")
-    where = (
-        ".".join(str(part) for part in place if isinstance(part, str | int))
-        if isinstance(place, list)
-        else ""
-    )
+    parts = place if isinstance(place, list) else []
+    where = ".".join(str(part) for part in parts if isinstance(part, str | int))
     return f"{where}: {problem.get('msg')}" if where else str(problem.get("msg"))
 
 

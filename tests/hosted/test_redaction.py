@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nvrerank.hosted.scrub import MOST, clean, printable, reason_of
+from nvrerank.hosted.redaction import MOST, clean, printable, reason_of
 
 KEY = "sk-a-key-of-no-usual-form"
 QUERY = "who wrote it?"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nvrerank.hosted.address import DEFAULT_MODEL, find_address, hosted_id, key_goes, status_url
+from nvrerank.hosted.endpoint import DEFAULT_MODEL, find_endpoint, hosted_id, may_send_key, status_url
 
 ENDPOINTS = {
     "http://nim:8000": "http://nim:8000/v1/ranking",
@@ -24,7 +24,7 @@ ENDPOINTS = {
 
 @pytest.mark.parametrize(("base_url", "endpoint"), ENDPOINTS.items())
 def test_a_base_url_leads_to_the_endpoint(base_url, endpoint):
-    assert find_address("m", base_url, None).endpoint == endpoint
+    assert find_endpoint("m", base_url, None).url == endpoint
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_base_url_leads_to_the_endpoint(base_url, endpoint):
     ],
 )
 def test_the_protocol_follows_from_the_ending_or_the_argument(base_url, protocol, spoken):
-    assert find_address("m", base_url, protocol).protocol.name == spoken
+    assert find_endpoint("m", base_url, protocol).protocol.name == spoken
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,8 @@ def test_the_protocol_follows_from_the_ending_or_the_argument(base_url, protocol
     ],
 )
 def test_models_and_health_are_found_beside_the_endpoint(base_url, protocol, endpoint, models, health):
-    found = find_address("m", base_url, protocol)
-    assert (found.endpoint, found.models, found.health) == (
+    found = find_endpoint("m", base_url, protocol)
+    assert (found.url, found.models, found.health) == (
         f"http://h{endpoint}",
         f"http://h{models}",
         f"http://h{health}",
@@ -85,7 +85,7 @@ HOSTED = "https://ai.api.nvidia.com/v1/retrieval/"
     "base_url", [None, "https://integrate.api.nvidia.com/v1", "https://ai.api.nvidia.com/"]
 )
 def test_a_hosted_address_follows_from_the_models_name(model, path, base_url):
-    assert find_address(model, base_url, None).endpoint == HOSTED + path
+    assert find_endpoint(model, base_url, None).url == HOSTED + path
 
 
 def test_a_hosted_request_names_the_model_by_its_id():
@@ -133,20 +133,20 @@ def test_a_hosted_request_names_the_model_by_its_id():
 )
 def test_what_is_no_url_is_refused_and_not_repeated(base_url):
     with pytest.raises(ValueError, match="base_url") as caught:
-        find_address("m", base_url, None)
+        find_endpoint("m", base_url, None)
     assert "pass" not in str(caught.value).replace("password", "").replace("pass api_key", "")
 
 
 @pytest.mark.parametrize("protocol", [None, "cohere", "tei"])
 def test_another_endpoint_is_refused_with_what_to_use(protocol):
     with pytest.raises(ValueError, match=r"ends in /score, .* a NIM's /v1, or the /v1/rerank of what speaks"):
-        find_address("m", "http://h/v1/score", protocol)
+        find_endpoint("m", "http://h/v1/score", protocol)
 
 
 def test_a_prefix_may_be_called_like_an_endpoint():
-    assert find_address("m", "http://h/score/v1", None).endpoint == "http://h/score/v1/ranking"
-    assert find_address("m", "http://h/models/rerank", None).endpoint == "http://h/models/rerank"
-    assert find_address("m", "http://h/high-score", None).endpoint == "http://h/high-score/v1/ranking"
+    assert find_endpoint("m", "http://h/score/v1", None).url == "http://h/score/v1/ranking"
+    assert find_endpoint("m", "http://h/models/rerank", None).url == "http://h/models/rerank"
+    assert find_endpoint("m", "http://h/high-score", None).url == "http://h/high-score/v1/ranking"
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_prefix_may_be_called_like_an_endpoint():
 )
 def test_what_leads_nowhere_is_refused(arguments):
     with pytest.raises(ValueError):
-        find_address(*arguments)
+        find_endpoint(*arguments)
 
 
 @pytest.mark.parametrize(
@@ -182,26 +182,26 @@ def test_what_leads_nowhere_is_refused(arguments):
     ],
 )
 def test_a_key_of_the_environment_goes_to_nvidia_over_https_only(base_url, nvidia):
-    address = find_address("nvidia/new", base_url, None)
+    address = find_endpoint("nvidia/new", base_url, None)
     assert address.nvidia is nvidia
-    assert key_goes(address, explicit=False, send_key_over_http=True) is nvidia
+    assert may_send_key(address, explicit=False, send_key_over_http=True) is nvidia
 
 
 @pytest.mark.parametrize(
     "base_url", ["http://localhost:1/v1", "http://127.8.9.1/v1", "http://[::1]/v1", "https://h/v1"]
 )
 def test_a_key_that_was_passed_goes_wherever_nobody_listens(base_url):
-    assert key_goes(find_address("m", base_url, None), explicit=True, send_key_over_http=False)
+    assert may_send_key(find_endpoint("m", base_url, None), explicit=True, send_key_over_http=False)
 
 
 @pytest.mark.parametrize(
     "base_url", ["http://nim:8000/v1", "http://10.0.0.1/v1", "http://localhost.example/v1"]
 )
 def test_a_key_goes_out_in_clear_only_if_asked_for(base_url):
-    address = find_address("m", base_url, None)
+    address = find_endpoint("m", base_url, None)
     with pytest.raises(ValueError, match="send_key_over_http=True"):
-        key_goes(address, explicit=True, send_key_over_http=False)
-    assert key_goes(address, explicit=True, send_key_over_http=True)
+        may_send_key(address, explicit=True, send_key_over_http=False)
+    assert may_send_key(address, explicit=True, send_key_over_http=True)
 
 
 def test_only_a_requests_id_leads_to_a_status():

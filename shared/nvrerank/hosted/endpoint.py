@@ -9,8 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from nvrerank import models
 
-from . import cohere, nim, tei
-from .messages import ApiProtocol
+from .protocols import PROTOCOLS, ApiProtocol
 
 DEFAULT_MODEL = "nvidia/llama-nemotron-rerank-vl-1b-v2"
 """NVIDIA's own current default."""
@@ -19,9 +18,7 @@ HOSTED = "https://ai.api.nvidia.com"
 STATUS = "https://api.nvcf.nvidia.com/v2/nvcf/pexec/status/"
 """Where a 202 of NVIDIA's host is polled."""
 
-PROTOCOLS = {one.name: one for one in (nim.PROTOCOL, cohere.PROTOCOL, tei.PROTOCOL)}
-
-_BY_ENDING = {"/ranking": nim.PROTOCOL, "/reranking": nim.PROTOCOL, "/rerank": cohere.PROTOCOL}
+_BY_ENDING = {"/ranking": "nim", "/reranking": "nim", "/rerank": "cohere"}
 _OTHERS = re.compile(
     r".*(/(chat|classify|completions|detokenize|embed(_all|_sparse|dings)?|generate|infer|invocations|messages"
     r"|metrics|models|pooling|predict|rankings|responses|score|similarity|tokenize))/*",
@@ -35,11 +32,11 @@ _VERSION = re.compile(r"/v\d+$")
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class Endpoint:
     """A server that ranks.
 
     Attributes:
-        endpoint: The URL that passages are posted to.
+        url: What passages are posted to.
         protocol: What is spoken there.
         models: The URL that lists the models served.
         health: The URL that tells whether the server is ready.
@@ -48,7 +45,7 @@ class Address:
         private: Whether nobody can listen: https, or this machine.
     """
 
-    endpoint: str
+    url: str
     protocol: ApiProtocol
     models: str
     health: str
@@ -57,7 +54,7 @@ class Address:
     private: bool
 
 
-def find_address(model: str | None, base_url: str | None, protocol: str | None) -> Address:
+def find_endpoint(model: str | None, base_url: str | None, protocol: str | None) -> Endpoint:
     """Where a model is.
 
     Args:
@@ -76,7 +73,7 @@ def find_address(model: str | None, base_url: str | None, protocol: str | None) 
         if protocol not in (None, "nim"):
             raise ValueError(f"NVIDIA's hosted API speaks nim, not {protocol}: leave protocol out")
         parts = urlsplit(HOSTED + _hosted_path(model or DEFAULT_MODEL))
-    return _address(parts, protocol)
+    return _endpoint(parts, protocol)
 
 
 def hosted_id(model: str | None) -> str:
@@ -86,11 +83,11 @@ def hosted_id(model: str | None) -> str:
     return known.id if known else name
 
 
-def key_goes(address: Address, *, explicit: bool, send_key_over_http: bool) -> bool:
+def may_send_key(endpoint: Endpoint, *, explicit: bool, send_key_over_http: bool) -> bool:
     """Whether a key may be sent there.
 
     Args:
-        address: The server.
+        endpoint: The server.
         explicit: Whether the key was passed as an argument; else it is from the environment and is
             for NVIDIA's own hosts only.
         send_key_over_http: Whether a key that was passed may go out in clear.
@@ -98,11 +95,11 @@ def key_goes(address: Address, *, explicit: bool, send_key_over_http: bool) -> b
     Raises:
         ValueError: The key would go out in clear and that was not asked for.
     """
-    if address.nvidia or not explicit:
-        return address.nvidia
-    if not (address.private or send_key_over_http):
+    if endpoint.nvidia or not explicit:
+        return endpoint.nvidia
+    if not (endpoint.private or send_key_over_http):
         raise ValueError(
-            f"a key would be sent to {address.host} in clear: use https, leave the key out, or say "
+            f"a key would be sent to {endpoint.host} in clear: use https, leave the key out, or say "
             "send_key_over_http=True"
         )
     return True
@@ -148,17 +145,17 @@ def _hosted_path(model: str) -> str:
     return path
 
 
-def _address(parts: SplitResult, protocol: str | None) -> Address:
+def _endpoint(parts: SplitResult, protocol: str | None) -> Endpoint:
     ending = next((end for end in _BY_ENDING if parts.path.endswith(end)), None)
-    spoken = PROTOCOLS[protocol] if protocol else _BY_ENDING[ending] if ending else nim.PROTOCOL
+    spoken = PROTOCOLS[protocol or (_BY_ENDING[ending] if ending else "nim")]
     versioned = _VERSION.search(parts.path)
     path = parts.path if ending else parts.path + (f"/{spoken.verb}" if versioned else spoken.root)
     above = path.rpartition("/")[0]
     origin = f"{parts.scheme}://{parts.netloc}"
     host = parts.hostname or ""
     secure = parts.scheme == "https"
-    return Address(
-        endpoint=origin + path,
+    return Endpoint(
+        url=origin + path,
         protocol=spoken,
         models=origin + _beside(above, spoken.models),
         health=origin + _beside(above, spoken.health),
