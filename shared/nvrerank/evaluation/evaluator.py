@@ -16,10 +16,10 @@ from nvrerank._checks import checked_integer
 from nvrerank.fusion import FusionName, as_fusion
 
 from .beir import read_set
-from .figures import pipeline_row, set_infos
+from .figures import pipeline_figures, set_infos
 from .metrics import Values, interval, measured
 from .metrics import metrics as read_metrics
-from .report import Report, pipeline_name
+from .report import PipelineRow, Report, pipeline_name
 from .retrieval import candidates, retriever_spec
 from .score_cache import slug
 from .scorers import Scorers, named_scorers
@@ -96,8 +96,8 @@ def evaluate(
     retrievers = [retrievers] if isinstance(retrievers, str) else list(retrievers)
     if not retrievers:
         raise ValueError("name at least one retriever")
-    for one in retrievers:
-        retriever_spec(one)
+    for label in retrievers:
+        retriever_spec(label)
     for name, value, least in (("top_k", top_k, 1), ("resamples", resamples, 1), ("seed", seed, 0)):
         checked_integer(name, value, least=least)
     for way in fuse:
@@ -139,10 +139,10 @@ def evaluate(
         bounds = partial(interval, resamples=resamples, seed=seed)
         rows = []
         for retriever, scorer, orders, failures in _pipelines(found, answers, fuse):
-            values = before[retriever] if scorer is None else measure(orders)
-            named_by = {"retriever": retriever, "scorer": scorer}
-            row = pipeline_row(tasks, values, before[retriever], **named_by, failures=failures, bounds=bounds)
-            rows.append(row)
+            base = None if scorer is None else before[retriever]
+            values = before[retriever] if base is None else measure(orders)
+            figures = pipeline_figures(tasks, values, base, bounds)
+            rows.append(row := PipelineRow(retriever, scorer, *figures, failures))
             if kept is not None:
                 _save(kept / "runs", row.pipeline, tasks, orders)
     report = Report(tuple(map(str, wanted)), set_infos(tasks, remarks), tuple(rows), top_k, resamples, seed)
@@ -158,7 +158,7 @@ class _Pipeline(NamedTuple):
     retriever: str
     scorer: str | None
     orders: Mapping[str, Orders]
-    failures: Sequence[FailedQuery] = ()
+    failures: tuple[FailedQuery, ...] = ()
 
 
 def _pipelines(
@@ -175,7 +175,7 @@ def _pipelines(
                 for one in scores
                 if not one.failures
             }
-            failures = [failure for one in scores for failure in one.failures]
+            failures = tuple(failure for one in scores for failure in one.failures)
             yield _Pipeline(retriever, _reranker(label, way), orders, failures)
 
 

@@ -9,8 +9,7 @@ from operator import or_
 from statistics import fmean
 
 from .metrics import Stratum, Values, stratum
-from .report import Figure, PipelineRow, SetInfo
-from .scoring import FailedQuery
+from .report import Figure, SetInfo
 from .task import Task
 
 ABSENT = "judged passages that are not in the corpus, never found, as in BEIR"
@@ -60,28 +59,18 @@ def _counted(tasks: Sequence[Task]) -> Sequence[Task]:
     return [task for task in tasks if task.crosses] or tasks
 
 
-def pipeline_row(
-    tasks: Sequence[Task],
-    values: Mapping[str, Values],
-    base: Mapping[str, Values],
-    *,
-    retriever: str,
-    scorer: str | None,
-    failures: Iterable[FailedQuery],
-    bounds: Bounds,
-) -> PipelineRow:
-    """A pipeline's row; a set in which a query failed has no figures, and then there is no average.
+def pipeline_figures(
+    tasks: Sequence[Task], values: Mapping[str, Values], base: Mapping[str, Values] | None, bounds: Bounds
+) -> tuple[dict[str, Figure], dict[str, dict[str, Figure]], dict[str, dict[str, dict[str, float]]]]:
+    """Average, sets and pairs of a `PipelineRow`.
 
     Args:
         tasks: All tasks.
         values: The pipeline's values by task, without the tasks in which a query failed.
-        base: Those of the retriever alone, which this is if there is no scorer.
-        retriever: Its label.
-        scorer: Its label.
-        failures: What failed.
+        base: Those of the retriever alone; None: that is this.
         bounds: Gives a gain's interval.
     """
-    metrics = next(iter(base.values())).keys()
+    metrics = next(iter((base or values).values())).keys()
     sets = _by_set(tasks)
     whole = {name: mine for name, mine in sets.items() if all(one.label in values for one in mine)}
 
@@ -92,7 +81,7 @@ def pipeline_row(
             return [[of[label][metric] for label in of_set] for of_set in labels]
 
         return {
-            metric: _figure(by_set(values, metric), None if scorer is None else by_set(base, metric), bounds)
+            metric: _figure(by_set(values, metric), None if base is None else by_set(base, metric), bounds)
             for metric in metrics
         }
 
@@ -104,14 +93,9 @@ def pipeline_row(
         }
         for name, mine in whole.items()
     }
-    return PipelineRow(
-        retriever,
-        scorer,
-        average=figures(sets) if len(whole) == len(sets) else {},
-        sets={name: figures([name]) for name in whole},
-        pairs={name: of_set for name, of_set in pairs.items() if of_set},
-        failures=tuple(failures),
-    )
+    average = figures(sets) if len(whole) == len(sets) else {}
+    by_name = {name: figures([name]) for name in whole}
+    return average, by_name, {name: of_set for name, of_set in pairs.items() if of_set}
 
 
 def _figure(after: _BySet, before: _BySet | None, bounds: Bounds) -> Figure:
