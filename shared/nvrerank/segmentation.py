@@ -96,7 +96,9 @@ class Boundaries:
         return [found.span() for found in regex.finditer(_GRAPHEME, self._text) if len(found[0]) > 1]
 
 
-def cut(text: str, ends: Sequence[int], boundaries: Boundaries, budget: int, overlap: int) -> Iterator[Span]:
+def cut_windows(
+    text: str, ends: Sequence[int], boundaries: Boundaries, budget: int, overlap: int
+) -> Iterator[Span]:
     """Cuts a text into windows that overlap.
 
     A window ends after a sentence if one ends in its second half, else after a word, else between

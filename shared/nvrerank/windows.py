@@ -15,7 +15,7 @@ from typing import Literal, get_args
 from ._checks import checked_integer
 from .errors import InvalidArgumentError, RequestRejectedError
 from .scorer import Scored
-from .segmentation import Boundaries, Span, cut
+from .segmentation import Boundaries, Span, cut_windows
 from .token_counter import TokenCounter
 
 Pool = Literal["max", "mean", "first"]
@@ -91,7 +91,7 @@ class Cutting:
         overlap = OVERLAP if self.overlap is None else self.overlap
         budget = most
         while True:
-            spans = list(cut(text, ends, boundaries, budget, min(overlap, budget // 4)))
+            spans = list(cut_windows(text, ends, boundaries, budget, min(overlap, budget // 4)))
             excess = max(counter.counts([text[start:end] for start, end in spans])) - most
             if excess <= 0 or budget == 1:
                 return spans

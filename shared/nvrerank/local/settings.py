@@ -29,7 +29,7 @@ _GPU_BATCH_TOKENS = 16_384
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """Where a model comes from.
 
     Attributes:
@@ -61,7 +61,7 @@ class Source:
             ) from error
 
 
-def find_source(model: str | Path | None, revision: str | None) -> Source:
+def find_source(model: str | Path | None, revision: str | None) -> ModelSource:
     """Tells a folder from a hub name, without any I/O beyond asking whether the folder exists.
 
     Args:
@@ -80,16 +80,16 @@ def find_source(model: str | Path | None, revision: str | None) -> Source:
         if revision is not None:
             raise ValueError("revision is for models of the hub: a folder has none")
         named = "nvrerank-bundled" if model is None else folder.resolve().name
-        return Source(model if isinstance(model, str) else named, folder)
+        return ModelSource(model if isinstance(model, str) else named, folder)
     if not isinstance(model, str) or model.startswith((".", "/", "~")) or "\\" in model or folder.is_file():
         raise ModelLoadError(f"{model} is not a folder: give the folder that holds config.json")
     if not _HUB_NAME.fullmatch(model):
         raise ValueError(f"{model!r} is neither a folder nor a hub name of the form org/name")
-    return Source(model, None, revision)
+    return ModelSource(model, None, revision)
 
 
 @dataclass(frozen=True)
-class Settings:
+class LocalSettings:
     """Checked settings; see `LocalScorer` for what each means."""
 
     device: torch.device
@@ -112,7 +112,7 @@ class Settings:
         batch_tokens: int | None,
         quantize: Quantize | None,
         label: int | str | None,
-    ) -> Settings:
+    ) -> LocalSettings:
         """Fills in the defaults.
 
         Raises:
