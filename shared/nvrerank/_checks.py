@@ -26,3 +26,13 @@ def checked_integer(name: str, value: object, *, least: int, most: int | None = 
         limits = f"{least} or more" if most is None else f"{least} to {most}"
         raise ValueError(f"{name} must be {limits}, not {number}")
     return number
+
+
+def as_float(value: object) -> float | None:
+    """A number of any library as a float; None: it is none, nor are bools and strings."""
+    if isinstance(value, bool | str | bytes):
+        return None
+    try:
+        return float(value)  # type: ignore[arg-type]  # numpy and torch scalars convert too
+    except (TypeError, ValueError, OverflowError):
+        return None

@@ -111,7 +111,6 @@ class WindowPlan:
 
     Attributes:
         texts: Each distinct window, in order of first appearance.
-        query: As given.
     """
 
     def __init__(

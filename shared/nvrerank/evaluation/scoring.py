@@ -13,15 +13,7 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from nvrerank.errors import (
-    AuthenticationError,
-    MissingExtraError,
-    MissingKeyError,
-    ModelLoadError,
-    ModelRetiredError,
-    RequestRejectedError,
-    ScoringError,
-)
+from nvrerank import errors
 from nvrerank.fusion import FusionName
 from nvrerank.ranking import prepare, rerank
 from nvrerank.scorer import Scorer, scores_together
@@ -32,7 +24,10 @@ from .scorers import NamedScorer
 from .task import Task
 from .trec import Candidates, Found
 
-SET_UP = (MissingKeyError, MissingExtraError, ModelLoadError, AuthenticationError, ModelRetiredError)
+SET_UP = (
+    *(errors.MissingKeyError, errors.MissingExtraError, errors.ModelLoadError),
+    *(errors.AuthenticationError, errors.ModelRetiredError),
+)
 """Errors that every query would meet: they end the evaluation."""
 
 _QUERIES_AT_ONCE = 8
@@ -205,9 +200,9 @@ def _score(jobs: Sequence[QueryJob], scorer: Scorer, cache: ScoreCache) -> list[
 
 
 def _described(error: Exception, job: QueryJob) -> str:
-    if isinstance(error, ScoringError) and isinstance(error.__cause__, Exception):
+    if isinstance(error, errors.ScoringError) and isinstance(error.__cause__, Exception):
         error = error.__cause__  # whose scorer it is, the report says
     text = " ".join(f"{type(error).__name__}: {error}".split())
-    index = error.index if isinstance(error, RequestRejectedError) else None
+    index = error.index if isinstance(error, errors.NVRerankError) else None
     passages = list(job.texts)
     return f"{text} (passage {passages[index]})" if index is not None and index < len(passages) else text
