@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers/.ready .venv-backends/.ready .venv-flag/.ready .venv-infinity/.ready
 
-.PHONY: run test test-fast lint notebooks bench bench-hosted bundled clean
+.PHONY: run test test-fast lint docs notebooks bench bench-hosted bundled clean
 
 run: $(VENV)/.demo
 	$(BIN)/python shared/demo/run.py
@@ -20,6 +20,10 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The site, into build/docs: a page with a broken link or an unknown name fails.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 # Executes them in place, offline.
 notebooks: $(VENV)/.notebook
@@ -52,6 +56,12 @@ clean:
 $(VENV)/.torch:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet torch==2.13.0
+	touch $@
+
+# The site is built from the source as text: without torch.
+$(VENV)/.docs: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	touch $@
 
 # A peer's environment, from its list.

@@ -44,8 +44,8 @@ class CheckpointSpec:
         return replace(self, config={**self.config, "num_hidden_layers": layers})
 
 
-_DECODER = {"num_labels": 1, "num_hidden_layers": 1, "is_causal": False, "rms_norm_eps": 1e-5}
-_DECODER |= {"num_attention_heads": 32, "num_key_value_heads": 8}
+_DECODER: dict[str, Any] = {"num_labels": 1, "num_hidden_layers": 1, "is_causal": False, "rms_norm_eps": 1e-5}
+_DECODER |= {"num_attention_heads": 32, "num_key_value_heads": 8, "pooling": "avg"}  # NVIDIA's mark
 _LLAMA3_ROPE = {"rope_type": "llama3", "rope_theta": 5e5, "original_max_position_embeddings": 8192}
 _LLAMA3_ROPE |= {"factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
 _LLAMA_SIZES = {"vocab_size": 128_256, "hidden_size": 2048, "intermediate_size": 8192}

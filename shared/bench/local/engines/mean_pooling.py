@@ -11,6 +11,7 @@ from transformers import (
     LlamaForSequenceClassification,
     MistralConfig,
     MistralForSequenceClassification,
+    PreTrainedConfig,
 )
 from transformers.modeling_outputs import SequenceClassifierOutput
 
@@ -30,11 +31,21 @@ class MeanPooling:
         return SequenceClassifierOutput(logits=self.score((hidden * real).sum(1) / real.sum(1)))
 
 
-def register() -> None:
-    """Makes the automatic classes build these."""
+_CLASSES: dict[type[PreTrainedConfig], Any] = {
+    config: type(f"Mean{base.__name__}", (MeanPooling, base), {})
     for config, base in (
         (LlamaConfig, LlamaForSequenceClassification),
         (MistralConfig, MistralForSequenceClassification),
-    ):
-        mean = type(f"Mean{base.__name__}", (MeanPooling, base), {})
+    )
+}
+
+
+def class_for(config: PreTrainedConfig) -> Any:
+    """The class that reads a checkpoint with this configuration; transformers' own for encoders."""
+    return _CLASSES.get(type(config), AutoModelForSequenceClassification)
+
+
+def register() -> None:
+    """Makes transformers' automatic classes build these, in this process for good."""
+    for config, mean in _CLASSES.items():
         AutoModelForSequenceClassification.register(config, mean, exist_ok=True)

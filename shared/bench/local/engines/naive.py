@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
 from bench.local.engines import mean_pooling
 from bench.local.engines.base import PairEngine, Setup, TextPair, in_batches
@@ -20,10 +20,9 @@ class Naive(PairEngine):
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        mean_pooling.register()
         self._tokenizer = AutoTokenizer.from_pretrained(setup.folder)
-        model = AutoModelForSequenceClassification.from_pretrained(setup.folder, dtype=torch.float32)
-        self._model = model.eval()
+        model_class = mean_pooling.class_for(AutoConfig.from_pretrained(setup.folder))
+        self._model = model_class.from_pretrained(setup.folder, dtype=torch.float32).eval()
 
     @torch.inference_mode()
     def score_pairs(self, pairs: list[TextPair]) -> list[float]:
