@@ -10,7 +10,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -37,7 +37,7 @@ from .fusion import Fusion, FusionName, as_data, as_fusion
 from .nvidia_compat import OTHER_NAMES, AvailableModel, available, hosted_models, in_our_names, other_kind
 from .ranking import OnError, RankOptions, ScoreMode
 from .scorer import Scale, Scorer
-from .windows import LongPassages
+from .windows import LongPassages, Truncate
 
 if TYPE_CHECKING:
     from .hosted import HostedScorer
@@ -154,7 +154,7 @@ class RerankFields(BaseModel):
     ] = None
     max_batch_size: int | None = None
     long_passages: LongPassages | None = None
-    truncate: Literal["NONE", "END"] | None = None
+    truncate: Truncate | None = None
     scale: Scale | None = None
     extra_body: dict[str, Any] | None = None
     default_headers: (

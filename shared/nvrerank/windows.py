@@ -20,6 +20,7 @@ from .token_counter import TokenCounter
 
 Pool = Literal["max", "mean", "first"]
 LongPassages = Literal["truncate", "windows", "error"]
+Truncate = Literal["END", "NONE"]
 
 OVERLAP = 64
 
@@ -192,8 +193,10 @@ def settled(long_passages: LongPassages | None, truncate: str | None) -> LongPas
         truncate: The official "END" or "NONE", which is "error"; None: as `long_passages` says.
 
     Raises:
-        ValueError: long_passages is unknown, or they contradict each other.
+        ValueError: One is unknown, or they contradict each other.
     """
+    if truncate is not None and truncate not in get_args(Truncate):
+        raise ValueError(f"truncate must be 'END', 'NONE' or None, not {truncate!r}")
     if long_passages is None:
         return "error" if truncate == "NONE" else "truncate"
     if long_passages not in get_args(LongPassages):

@@ -12,9 +12,8 @@ import torch
 
 from nvrerank._checks import checked_integer
 from nvrerank.errors import ModelLoadError
-from nvrerank.windows import LongPassages, settled
+from nvrerank.windows import LongPassages, Truncate, settled
 
-Truncate = Literal["END", "NONE"]
 Quantize = Literal["int8"]
 
 BUNDLED = Path(__file__).parent / "embedded"  # "bundled" with the next weights: git keeps each move
@@ -120,8 +119,6 @@ class LocalSettings:
             ValueError: A value is unknown, out of range or at odds with another, or the device is not on
                 this machine.
         """
-        if truncate is not None and truncate not in get_args(Truncate):
-            raise ValueError(f"truncate must be 'END', 'NONE' or None, not {truncate!r}")
         if label is not None and (isinstance(label, bool) or not isinstance(label, int | str)):
             raise TypeError(f"label must be a number or a name, not {label!r}")
         place = _device(device)
