@@ -60,11 +60,11 @@ def evaluate(
         data: Folders in BEIR's layout, or tasks made otherwise.
         retrievers: "bm25", "embedding:NAME" or "run:FILE", a TREC run file; "{set}" in its name stands for
             the set's name, such as nq, or xquad.en-de.
-        scorers: "bundled", "local:FOLDER_OR_NAME[@REVISION]", "hosted:MODEL[@URL]", "hosted:URL", or
-            scorers; a mapping gives scorers labels. Kept scores of a scorer object are known by its label,
-            class, name and repr, and the files of a LocalScorer's folder: one that scores otherwise needs
-            another label. Those of a hub model are known by its name and revision, those of a server by its
-            address and the model's name. A pair's score must not depend on the other passages.
+        scorers: What `nvrerank.scorer_of` takes, such as "bundled", "local:FOLDER_OR_NAME" or "hosted:MODEL";
+            a mapping gives them labels. Kept scores are known by the scorer's `identity`; those of a scorer
+            that has none by its label, class, name and repr: one that scores otherwise needs another label.
+            One whose scores depend on the other passages, such as a `Cascade`, goes with a single retriever;
+            its scores, and those of a `Fallback`, are not kept.
         fuse: Further rows for each scorer: its order fused with retrieval's, by "rrf" or "zscore".
         top_k: Candidates a query, before and after.
         metrics: As ir-measures names them, the most important first.
@@ -93,17 +93,12 @@ def evaluate(
         NVRerankError: A scorer or a package has to be set up first.
     """
     wanted = read_metrics(metrics)
-    retrievers = [retrievers] if isinstance(retrievers, str) else list(retrievers)
-    if not retrievers:
-        raise ValueError("name at least one retriever")
-    for label in retrievers:
-        retriever_spec(label)
+    retrievers = _checked_retrievers(retrievers)
     for name, value, least in (("top_k", top_k, 1), ("resamples", resamples, 1), ("seed", seed, 0)):
         checked_integer(name, value, least=least)
     for way in fuse:
         as_fusion(way)
     _refuse_twice("fusion", list(fuse))
-    _refuse_twice("retriever", retrievers)
     read = partial(
         read_set,
         split=split,
@@ -116,8 +111,13 @@ def evaluate(
     with ExitStack() as stack:
         named = named_scorers(scorers, device=device, max_length=max_length)
         for one in named:
-            if one.ours and (close := getattr(one.scorer, "close", None)):  # made here, with connections
-                stack.callback(close)
+            if one.ours:
+                stack.callback(one.scorer.close)
+            if one.scorer.listwise and (len(retrievers) > 1 or fuse):
+                raise ValueError(
+                    f"scores of {one.label} depend on the other passages of the list: measure it with one "
+                    "retriever and without fuse"
+                )
         tasks = _tasks(data, read, strict=strict)
         labels = [_reranker(one.label, way) for one in named for way in (None, *fuse)]
         _refuse_shared([task.label for task in tasks])
@@ -150,6 +150,16 @@ def evaluate(
         (kept / "report.json").write_text(report.to_json() + "\n", encoding="utf-8")
         (kept / "report.md").write_text(report.to_markdown() + "\n", encoding="utf-8")
     return report
+
+
+def _checked_retrievers(given: str | Sequence[str]) -> list[str]:
+    retrievers = [given] if isinstance(given, str) else list(given)
+    if not retrievers:
+        raise ValueError("name at least one retriever")
+    for one in retrievers:
+        retriever_spec(one)
+    _refuse_twice("retriever", retrievers)
+    return retrievers
 
 
 class _Pipeline(NamedTuple):

@@ -101,7 +101,7 @@ def scored(
 ) -> dict[str, list[TaskScores]]:
     """Scores what any retriever found, scorer by scorer and task by task, under one bar.
 
-    Scores are kept in the folder `kept`; None: nowhere.
+    Scores of a scorer with an identity are kept in the folder `kept`; None: nowhere.
 
     Raises:
         DataError: Kept scores are broken.
@@ -111,7 +111,8 @@ def scored(
     jobs = {task.label: query_jobs(task, found) for task in tasks}
     plan = []
     for one, task in product(named, tasks):
-        cache = ScoreCache(kept and kept / "scores", task, one.label, one.identity)
+        folder = None if kept is None or one.identity is None else kept / "scores"
+        cache = ScoreCache(folder, task, one.label, one.identity or {})
         plan.append((one, cache, missing(jobs[task.label], cache)))
     for one in named:
         if one.load is not None and any(rest for other, _, rest in plan if other is one):
