@@ -136,7 +136,7 @@ def rerank(
         except NVRerankError as error:
             ranking = _failed(error, prepared, options)
             return ranking if span is None else span.told(ranking, error)
-        source = _source(scorer, scores)
+        source = _source(scorer, scores, options)
         if options.score_mode == "sigmoid" and not source.calibrated:
             _warn_uncalibrated(scorer, source)
         ranking = finish(prepared, scores, options, source)
@@ -167,7 +167,7 @@ async def arerank(
         except NVRerankError as error:
             ranking = _failed(error, prepared, options)
             return ranking if span is None else span.told(ranking, error)
-        source = _source(scorer, scores)
+        source = _source(scorer, scores, options)
         if options.score_mode == "sigmoid" and not source.calibrated:
             _warn_uncalibrated(scorer, source)
         ranking = finish(prepared, scores, options, source)
@@ -254,12 +254,15 @@ def finish(
     )
 
 
-def _source(scorer: Scorer, scores: Sequence[Scored]) -> ScoreSource:
-    """Whose scores they are: of a call's records the source of those that were not cut, else the scorer's."""
+def _source(scorer: Scorer, scores: Sequence[Scored], options: RankOptions) -> ScoreSource:
+    """Whose scores they are: of a call's records the source of those that were not cut, else the scorer's.
+
+    Whether that is calibrated is asked for probabilities alone.
+    """
     known = [one.source for one in scores if one.source is not None]
     if known:
         return min(known, key=_TIER)
-    return ScoreSource(scorer.name, scorer.scale, scorer.calibrated)
+    return ScoreSource(scorer.name, scorer.scale, options.score_mode == "logit" or scorer.calibrated)
 
 
 def _fused(

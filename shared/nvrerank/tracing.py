@@ -63,8 +63,8 @@ class CallSpan:
             self._span.set_attributes({"nvrerank.passthrough": True, "error.type": type(error).__name__})
         return ranking
 
-    def count(self, name: str, number: float) -> None:
-        """Adds to a sum; from any thread."""
+    def count(self, name: str, number: float = 1) -> None:
+        """Adds to a sum, such as "nvrerank.tries"; from any thread."""
         with self._lock:
             self._counts[name] = self._counts.get(name, 0) + number
 
@@ -81,7 +81,9 @@ class CallSpan:
         self._span.set_attributes({**self._attributes, **self._counts})
 
 
-_current: ContextVar[CallSpan | None] = ContextVar("nvrerank_call_span", default=None)
+current: ContextVar[CallSpan | None] = ContextVar("nvrerank_call_span", default=None)
+"""That of the call which this thread or task works for; None: nobody is told what it needs."""
+
 _OFF = nullcontext(None)
 
 
@@ -103,18 +105,6 @@ def call_span(scorer: Scorer, options: Any, passages: int) -> AbstractContextMan
     return _recorded(provider.get_tracer("nvrerank"), scorer, options, passages)
 
 
-def count(name: str, number: float = 1) -> None:
-    """Adds to what the call that this thread or task works for is told to have needed.
-
-    Args:
-        name: The attribute's.
-        number: How much more.
-    """
-    call = _current.get()
-    if call is not None:
-        call.count(name, number)
-
-
 @contextmanager
 def _recorded(tracer: Tracer, scorer: Scorer, options: Any, passages: int) -> Iterator[CallSpan | None]:
     attributes = _asked(scorer.name, options, passages)
@@ -128,14 +118,14 @@ def _recorded(tracer: Tracer, scorer: Scorer, options: Any, passages: int) -> It
             yield None
             return
         call = CallSpan(span, attributes)
-        token = _current.set(call)
+        token = current.set(call)
         try:
             yield call
         except BaseException as error:
             call.failed(error)
             raise
         finally:
-            _current.reset(token)
+            current.reset(token)
             call.close()
 
 

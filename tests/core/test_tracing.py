@@ -14,7 +14,7 @@ from opentelemetry.trace import StatusCode
 from support.spans import recording
 
 from nvrerank import PassthroughWarning, Scorer, ServiceUnavailableError, arerank, rerank
-from nvrerank.tracing import CAPTURE, count
+from nvrerank.tracing import CAPTURE, current
 
 QUERY = "a secret question"
 PASSAGES = ["a secret passage", "", "another secret"]
@@ -24,8 +24,9 @@ class ByLength(Scorer):
     name = "by-length-1b"
 
     def _score(self, query, passages):
-        count("nvrerank.tries", 2)
-        count("nvrerank.cache.hits", len(passages))
+        if call := current.get():
+            call.count("nvrerank.tries", 2)
+            call.count("nvrerank.cache.hits", len(passages))
         return [float(len(passage)) for passage in passages]
 
 
@@ -191,7 +192,7 @@ def test_calls_at_once_count_for_themselves(spans):
 
     asyncio.run(both())
     assert [span.attributes["nvrerank.tries"] for span in spans()] == [2, 2]
-    count("nvrerank.tries")  # outside a call: nobody is told
+    assert current.get() is None  # outside a call nobody is told
 
 
 def test_a_span_that_is_not_sampled_is_told_nothing(monkeypatch):

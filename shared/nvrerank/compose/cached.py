@@ -14,7 +14,7 @@ from pathlib import Path
 from nvrerank._checks import checked_integer
 from nvrerank.per_process import PerProcess
 from nvrerank.scorer import Scale, Scored, Scorer, ScoreSource, scoring_errors, settled_identity
-from nvrerank.tracing import count
+from nvrerank.tracing import current
 from nvrerank.truncation import warn_caller
 
 from .composed import Around, reindexing
@@ -123,8 +123,10 @@ class Cached(Around):
         keys = [[_key(self._identity, query, text) for text in texts] for query, texts in calls]
         wanted = {key for of_call in keys for key in of_call}
         kept = self._store.get().get(list(wanted))
-        count("nvrerank.cache.hits", len(kept))
-        count("nvrerank.cache.misses", len(wanted) - len(kept))
+        span = current.get()
+        if span is not None:
+            span.count("nvrerank.cache.hits", len(kept))
+            span.count("nvrerank.cache.misses", len(wanted) - len(kept))
         return _Lookup(keys, [texts for _, texts in calls], {key: _read(kept[key]) for key in kept})
 
     def _kept(self, lookup: _Lookup, answers: Sequence[Sequence[Scored]]) -> list[list[Scored]]:

@@ -19,7 +19,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from nvrerank.errors import BadResponseError, InvalidArgumentError, NVRerankError, ScorerClosedError
-from nvrerank.tracing import count
+from nvrerank.tracing import current as current_span
 
 from .concurrency import Limiter, RetryBudget
 from .deadline import Deadline
@@ -156,7 +156,9 @@ class Client:
         result = outcome.status if isinstance(outcome, Reply) else outcome.kind
         method, size = "GET" if attempt.body is None else "POST", len(request.body or b"")
         _log.debug(_LOGGED, method, len(request.positions), size, attempt.tries, result)
-        count("nvrerank.tries")
+        span = current_span.get()
+        if span is not None:
+            span.count("nvrerank.tries")
         if self._closed:
             raise _closed()
         if isinstance(outcome, Reply) and outcome.status == _OK:
@@ -172,7 +174,8 @@ class Client:
         following = self._policy.following(attempt, outcome, remaining=left, chance=chance, now=now)
         if following and (following.tries == attempt.tries or self._budget.spend()):
             _log.info(_WAITING, following.pause, following.tries, result)
-            count("nvrerank.wait", following.pause)
+            if span is not None:
+                span.count("nvrerank.wait", following.pause)
             return following
         held_back = following is not None
         raise error_for(outcome, ErrorContext(self._settings, request, attempt, held_back, now))

@@ -20,7 +20,7 @@ from nvrerank.per_process import PerProcess
 from nvrerank.scorer import Scale, Scored, Scorer, scoring_errors
 from nvrerank.texts import clean_query
 from nvrerank.token_counter import TokenCounter
-from nvrerank.tracing import count
+from nvrerank.tracing import current
 from nvrerank.truncation import Notices, warn_caller
 from nvrerank.windows import Cutting, LongPassages, Truncate, WindowPlan
 
@@ -327,8 +327,9 @@ class HostedScorer(Scorer):
         logits = put_back(plan, [one.logits for one in answers], sum(map(len, plan)))
         cost = total_usage([one.usage for one in answers])
         self._usage.append(cost)  # no lock: a fork might find it taken
-        if tokens := cost.prompt_tokens or cost.total_tokens:
-            count("gen_ai.usage.input_tokens", tokens)
+        span, tokens = current.get(), cost.prompt_tokens or cost.total_tokens
+        if span is not None and tokens:
+            span.count("gen_ai.usage.input_tokens", tokens)
         if self._settings.scale is None:
             self._learn_scale(logits)
         truncated = False if self._settings.truncate == "NONE" else None
