@@ -8,6 +8,7 @@ from .eval import evaluate
 from .models import models
 from .rank import rank
 from .scorer_options import MakeScorer, ScorerOptions
+from .serve import serve
 
 __all__ = ["MakeScorer", "ScorerOptions", "app"]
 
@@ -20,4 +21,5 @@ app = typer.Typer(
 )
 app.command()(rank)
 app.command("eval")(evaluate)
+app.command()(serve)
 app.command()(models)

@@ -1,0 +1,263 @@
+"""Requests of different callers, packed into one call of the model. Knows no HTTP and no event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from nvrerank.errors import ScoringError, ServiceUnavailableError
+from nvrerank.scorer import Scale, Scored, Scorer, scores_together
+from nvrerank.token_counter import TokenCounter
+
+_PACKING, _WAITING = 2, 16  # threads: for a scorer that packs, and for one that waits for a server
+_CHARACTERS = 4  # a token, roughly; each pair has some for the prompt
+_LONGEST_PAUSE = 60  # seconds that a caller is asked to wait at most
+
+
+@dataclass(eq=False, slots=True)
+class QueuedCall:
+    """What one request asks, until it is answered; `tokens` is about how many it has."""
+
+    query: str
+    texts: Sequence[str]
+    answer: Future[list[Scored]] = field(default_factory=Future)
+    arrived: float = field(default_factory=time.monotonic)
+    tokens: int = 0
+
+    def __post_init__(self) -> None:
+        # nothing is tokenised twice for an exact number
+        self.tokens = sum(1 + (len(self.query) + len(text)) // _CHARACTERS for text in self.texts)
+
+
+class Watch(Protocol):
+    """Whom the queue tells what happens; called from any thread."""
+
+    def waited(self, seconds: float) -> None:
+        """A call's time in the queue is over."""
+
+    def computed(self, calls: int, passages: int, tokens: int, seconds: float) -> None:
+        """The model was run for some calls."""
+
+    def left(self, passages: int) -> None:
+        """A caller went away while its call was waiting."""
+
+
+class CallQueue:
+    """Calls in the order of their arrival, given out in batches. Safe in threads.
+
+    Args:
+        batch_tokens: About how many tokens a batch holds; a call that has more is one by itself.
+        max_wait: Seconds that the first call may wait for others while nothing else is in its way.
+        max_passages: With so many waiting no more are taken, but a call that finds nobody is.
+        watch: Is told of times and of callers who left.
+    """
+
+    def __init__(self, batch_tokens: int, max_wait: float, max_passages: int, watch: Watch) -> None:
+        self._batch_tokens, self._max_wait, self._max_passages = batch_tokens, max_wait, max_passages
+        self._watch = watch
+        self._calls: deque[QueuedCall] = deque()
+        self._changed = threading.Condition()
+        self._open = True
+        self._pace = 0.0  # passages a second, of late
+        self.passages = self.tokens = 0
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    @property
+    def full(self) -> bool:
+        """Whether not even one more passage would be taken."""
+        return self.passages >= self._max_passages
+
+    def retry_after(self) -> float:
+        """Seconds until what waits now is done, at the pace of late."""
+        return min(_LONGEST_PAUSE, max(1, math.ceil(self.passages / self._pace) if self._pace else 1))
+
+    def put(self, call: QueuedCall) -> None:
+        """Lets a call wait; one whose answer is cancelled meanwhile goes at once.
+
+        Raises:
+            ServiceUnavailableError: Too many passages wait, or the server is stopping.
+        """
+        with self._changed:
+            if not self._open:
+                raise ServiceUnavailableError("the server is stopping: try another", retry_after=1)
+            if self._calls and self.passages + len(call.texts) > self._max_passages:
+                raise ServiceUnavailableError(
+                    f"{self.passages} passages are waiting: try again later", retry_after=self.retry_after()
+                )
+            self._calls.append(call)
+            self._count(call, 1)
+            self._changed.notify()
+        call.answer.add_done_callback(lambda answer: self._leave(call) if answer.cancelled() else None)
+
+    def take(self) -> list[QueuedCall]:
+        """The next batch, when there is one; an empty one once the queue is closed and done."""
+        with self._changed:
+            while self._calls or self._open:
+                if not self._calls:
+                    self._changed.wait()
+                    continue
+                pause = self._calls[0].arrived + self._max_wait - time.monotonic()
+                if pause > 0 and self._open and self.tokens < self._batch_tokens:
+                    self._changed.wait(pause)
+                elif batch := self._batch():
+                    return batch
+            self._changed.notify_all()
+            return []
+
+    def done(self, passages: int, seconds: float) -> None:
+        """Learns the pace from a batch."""
+        pace = passages / max(seconds, 1e-3)
+        self._pace = pace if not self._pace else 0.8 * self._pace + 0.2 * pace
+
+    def open(self) -> None:
+        """Takes calls again."""
+        self._open = True
+
+    def close(self) -> None:
+        """Takes no more calls, and refuses what waits."""
+        with self._changed:
+            self._open = False
+            refused, self._calls = list(self._calls), deque()
+            self.passages = self.tokens = 0
+            self._changed.notify_all()
+        for call in refused:
+            if call.answer.set_running_or_notify_cancel():
+                call.answer.set_exception(ServiceUnavailableError("the server is stopping: try another"))
+
+    def _batch(self) -> list[QueuedCall]:
+        batch: list[QueuedCall] = []
+        room, now = self._batch_tokens, time.monotonic()
+        while self._calls and (not batch or self._calls[0].tokens <= room):
+            call = self._calls.popleft()
+            self._count(call, -1)
+            if call.answer.set_running_or_notify_cancel():
+                self._watch.waited(now - call.arrived)
+                room -= call.tokens
+                batch.append(call)
+        return batch
+
+    def _leave(self, call: QueuedCall) -> None:
+        with self._changed:
+            if call in self._calls:
+                self._calls.remove(call)
+                self._count(call, -1)
+        self._watch.left(len(call.texts))
+
+    def _count(self, call: QueuedCall, sign: int) -> None:
+        self.passages += sign * len(call.texts)
+        self.tokens += sign * call.tokens
+
+
+class PackedScorer(Scorer):
+    """A scorer for many callers at once, around one that computes: what waits is packed into one call.
+
+    A call that fails is repeated request by request, so that a bad one fails alone.
+
+    Args:
+        scorer: What computes.
+        queue: Where requests wait.
+        watch: Is told of each call.
+        threads: Calls of the scorer at once; None: as fits the scorer.
+
+    Attributes:
+        scorer: The inner one.
+        queue: Where requests wait.
+        failure: What came of loading the model, if it went wrong.
+    """
+
+    def __init__(self, scorer: Scorer, queue: CallQueue, watch: Watch, threads: int | None = None) -> None:
+        self.scorer, self.queue = scorer, queue
+        self.failure: Exception | None = None
+        self._watch = watch
+        self._size = threads or (_PACKING if scores_together(scorer) else _WAITING)
+        self._starting = threading.Lock()
+        self._started = self._running = False
+        self._loaded = threading.Event()
+
+    @property
+    def name(self) -> str:
+        """The inner scorer's."""
+        return self.scorer.name
+
+    @property
+    def scale(self) -> Scale:
+        """The inner scorer's."""
+        return self.scorer.scale
+
+    @property
+    def ready(self) -> bool:
+        """Whether the model is loaded."""
+        return self._loaded.is_set() and self.failure is None
+
+    def token_counter(self, query: str) -> TokenCounter:
+        """The inner scorer's."""
+        return self.scorer.token_counter(query)
+
+    def start(self) -> None:
+        """Loads the model and begins to answer, in threads; the first call does it if nobody else did."""
+        with self._starting:
+            if not self._running:
+                self._running = self._started = True
+                self.queue.open()
+                for work in [self._load, *[self._work] * self._size]:
+                    threading.Thread(target=work, daemon=True, name="nvrerank-serve").start()
+
+    def close(self) -> None:
+        """Refuses what waits and what comes, until it is started again."""
+        with self._starting:
+            self._running = False
+            self.queue.close()
+
+    def _score(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        return self._submit(query, passages).result()
+
+    async def _ascore(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        return await asyncio.wrap_future(self._submit(query, passages))
+
+    def _submit(self, query: str, passages: Sequence[str]) -> Future[list[Scored]]:
+        if not self._started:
+            self.start()
+        call = QueuedCall(query, passages)
+        self.queue.put(call)
+        return call.answer
+
+    def _load(self) -> None:
+        try:
+            load: Callable[[], object] | None = getattr(self.scorer, "load", None)
+            if load is not None:
+                load()
+        except Exception as error:  # noqa: BLE001  # whoever runs the server is told, and asks `failure`
+            self.failure = error
+        self._loaded.set()
+
+    def _work(self) -> None:
+        while batch := self.queue.take():
+            self._answer(batch)
+
+    def _answer(self, batch: Sequence[QueuedCall]) -> None:
+        began = time.monotonic()
+        try:
+            answers = self.scorer.score_many_clean([(call.query, call.texts) for call in batch])
+        except BaseException as error:  # noqa: BLE001  # a thread of ours lives on, whatever a scorer raises
+            if len(batch) > 1:
+                for call in batch:
+                    self._answer([call])
+            else:
+                batch[0].answer.set_exception(
+                    error if isinstance(error, Exception) else ScoringError("stopped")
+                )
+            return
+        seconds, passages = time.monotonic() - began, sum(len(call.texts) for call in batch)
+        self.queue.done(passages, seconds)
+        self._watch.computed(len(batch), passages, sum(call.tokens for call in batch), seconds)
+        for call, answer in zip(batch, answers, strict=True):
+            call.answer.set_result(answer)
