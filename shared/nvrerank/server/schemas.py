@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Dis
 
 from nvrerank.ranking import ScoreMode
 from nvrerank.results import Ranking
-from nvrerank.texts import is_blank
+from nvrerank.texts import encodable, is_blank
 
 from .settings import MAX_PASSAGES
 
@@ -29,12 +29,18 @@ def _not_blank(text: str) -> str:
     return text
 
 
+def _mended(text: object) -> object:
+    """Lone surrogates, as a browser sends half an emoji, become U+FFFD: `rerank` does the same."""
+    return encodable(text) if isinstance(text, str) else text
+
+
 def _text_of(document: object) -> object:
     """Cohere's version 1 and Jina let a document be `{"text": ...}`."""
     return document["text"] if isinstance(document, dict) and document.keys() == {"text"} else document
 
 
-Text = Annotated[str, Field(min_length=1, max_length=_LONGEST_TEXT), AfterValidator(_not_blank)]
+Mended = Annotated[str, Field(max_length=_LONGEST_TEXT), BeforeValidator(_mended)]
+Text = Annotated[Mended, Field(min_length=1), AfterValidator(_not_blank)]
 Texts = Annotated[list[Text], Field(min_length=1, max_length=MAX_PASSAGES)]
 Documents = Annotated[
     list[Annotated[Text, BeforeValidator(_text_of)]], Field(min_length=1, max_length=MAX_PASSAGES)
@@ -181,4 +187,4 @@ class PageRequest(BaseModel):
 
     model_config = RankingRequest.model_config
     query: Text
-    passages: Annotated[list[str], Field(min_length=1, max_length=MAX_PASSAGES)]
+    passages: Annotated[list[Mended], Field(min_length=1, max_length=MAX_PASSAGES)]

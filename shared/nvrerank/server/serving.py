@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 import h11
 import uvicorn
+from fastapi import FastAPI
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from nvrerank.scorer import Scorer
@@ -25,6 +26,7 @@ DRAIN_SECONDS = 25.0
 _GRACE = 0.5  # seconds after a signal in which requests that are on their way are still taken
 _HEADER_SECONDS = 10.0
 _KEEP_ALIVE_SECONDS = 75  # longer than clients and proxies keep a connection, so that they close it first
+_BACKLOG = 2048  # connections that wait to be accepted
 _log = logging.getLogger("nvrerank.server")
 
 
@@ -55,7 +57,22 @@ def serve(
     app = create_app(scorer, told)
     service: Service = app.state.service
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family, backlog=2048) as listener:
+    with socket.create_server((host, port), family=family, backlog=_BACKLOG) as listener:
+        shown = f"[{host}]" if ":" in host else host
+        _log.info("%s at http://%s:%d/ (stop: Ctrl-C)", service.names[0], shown, listener.getsockname()[1])
+        Server(app).run(sockets=[listener])
+    if service.scorer.failure is not None:
+        raise service.scorer.failure
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which finishes what it has taken before it closes a connection, and exits with 0.
+
+    Args:
+        app: What `create_app` made.
+    """
+
+    def __init__(self, app: FastAPI) -> None:
         config = uvicorn.Config(
             app,
             http=TimedProtocol,
@@ -65,26 +82,16 @@ def serve(
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            backlog=_BACKLOG,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=1,
         )
-        shown = f"[{host}]" if ":" in host else host
-        _log.info("%s at http://%s:%d/ (stop: Ctrl-C)", service.names[0], shown, listener.getsockname()[1])
-        Server(config, service).run(sockets=[listener])
-    if service.scorer.failure is not None:
-        raise service.scorer.failure
-
-
-class Server(uvicorn.Server):
-    """uvicorn's server, which finishes what it has taken before it closes a connection, and exits with 0."""
-
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
         super().__init__(config)
-        self._service = service
+        self._service: Service = app.state.service
         self._draining: asyncio.Task[None] | None = None
 
     @contextmanager
-    def capture_signals(self) -> Iterator[None]:  # type: ignore[override]  # a generator, as uvicorn's is
+    def capture_signals(self) -> Iterator[None]:
         """Drains at SIGTERM and SIGINT; a second one stops at once."""
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -128,7 +135,7 @@ class TimedProtocol(H11Protocol):
 
     _late: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begins to wait."""
         super().connection_made(transport)
         self._watch()
