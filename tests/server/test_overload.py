@@ -63,20 +63,19 @@ def test_a_caller_who_leaves_is_dropped_and_counted(serving):
 
     async def leave():
         async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
-            asked = [asyncio.create_task(client.post("/v1/ranking", json=nim(str(n)))) for n in range(3)]
-            while len(server.service.scorer.queue) < 2:
-                await asyncio.sleep(0.005)
-            waiting = [one for one in asked[1:]]
-            waiting[0].cancel()
-            while len(server.service.scorer.queue) > 1:
-                await asyncio.sleep(0.005)
+            asked = [asyncio.create_task(client.post("/v1/ranking", json=nim("0")))]
+            assert await asyncio.to_thread(server.scorer.entered.acquire, timeout=10)
+            asked += [asyncio.create_task(client.post("/v1/ranking", json=nim(str(n)))) for n in (1, 2)]
+            await asyncio.to_thread(until, lambda: len(server.service.scorer.queue) == 2)
+            asked[1].cancel()
+            await asyncio.to_thread(until, lambda: len(server.service.scorer.queue) == 1)
             server.scorer.open.set()
             return await asyncio.gather(*asked, return_exceptions=True)
 
     answers = asyncio.run(leave())
     assert [getattr(one, "status_code", None) for one in answers].count(200) == 2
     scored = [query for batch in server.scorer.batches for query, _ in batch]
-    assert len(scored) == 2
+    assert scored == ["0", "2"]
     until(lambda: server.service.requests == 0)
     assert figures(server.client)["nvrerank_abandoned_requests_total"] == 1
 
