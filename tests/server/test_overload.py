@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import threading
 import time
 
 import httpx
@@ -173,3 +174,22 @@ def test_a_scorer_that_holds_the_interpreter_for_a_while_does_not_hold_health(se
     status, times = asyncio.run(ask())
     assert status == 200
     assert len(times) > 3
+
+
+def test_a_scorer_that_does_not_pack_has_many_requests_under_way(serving):
+    class Slow(Scorer):
+        name = "slow"
+
+        def _score(self, query, passages):
+            barrier.wait(10)
+            return [1.0 for _ in passages]
+
+    barrier = threading.Barrier(8)
+    server = serving(Slow())
+
+    async def ask():
+        async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
+            body = {**nim(), "model": "slow"}
+            return await asyncio.gather(*(client.post("/v1/ranking", json=body) for _ in range(8)))
+
+    assert [answer.status_code for answer in asyncio.run(ask())] == [200] * 8

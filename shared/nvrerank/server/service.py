@@ -11,7 +11,7 @@ from nvrerank import models
 from nvrerank.errors import NVRerankError
 from nvrerank.ranking import arerank
 from nvrerank.results import Ranking
-from nvrerank.scorer import Scorer
+from nvrerank.scorer import Scorer, scores_together
 
 from .metrics import Metrics
 from .packing import CallQueue, PackedScorer
@@ -41,11 +41,13 @@ class Service:
     def __init__(self, scorer: Scorer, settings: ServerSettings) -> None:
         self.settings, self.metrics = settings, Metrics()
         wait, most = settings.max_wait_ms / 1000, settings.max_queued_passages
-        self._queue = CallQueue(settings.batch_tokens, wait, most, self.metrics)
+        tokens = settings.batch_tokens if scores_together(scorer) else 0  # else each request by itself, at once
+        self._queue = CallQueue(tokens, wait, most, self.metrics)
         self.scorer = PackedScorer(scorer, self._queue, self.metrics, settings.threads)
         self.metrics.watch_queue(lambda: len(self._queue), lambda: self._queue.passages)
         self.names = tuple(settings.model_names) or (_public_name(scorer.name),)
         self.requests = self._held_bytes = 0
+        self._under_way: set[asyncio.Future[Ranking]] = set()
         self.leaving = self.draining = False
 
     @property
@@ -60,7 +62,7 @@ class Service:
             Refusal: The queue is full, too much is being read, or the server is about to stop.
         """
         if self.draining:
-            raise _busy("stopping", "the server is stopping: try another", 1)
+            raise _stopping()
         if self._queue.full or self._held_bytes > _BODIES * self.settings.max_body_bytes:
             raise _busy("busy", "too much is waiting: try again later", self._queue.retry_after())
 
@@ -89,14 +91,18 @@ class Service:
             )
         )
         leaving = asyncio.ensure_future(left())
+        self._under_way.add(scoring)
         try:
             await asyncio.wait({scoring, leaving}, return_when=asyncio.FIRST_COMPLETED)
             if not scoring.done():
                 raise Refusal(CALLER_LEFT, "left", "the caller left")
+            if scoring.cancelled():
+                raise _stopping()
             ranking = scoring.result()
         except NVRerankError as error:
             raise failed(error, question) from error
         finally:
+            self._under_way.discard(scoring)
             scoring.cancel()
             leaving.cancel()
             await asyncio.gather(scoring, leaving, return_exceptions=True)
@@ -104,12 +110,23 @@ class Service:
             raise refusal
         return ranking
 
+    def give_up(self) -> None:
+        """Refuses what is not answered yet, and what comes."""
+        self.draining = True
+        self.scorer.close()
+        for scoring in self._under_way:
+            scoring.cancel()
+
     def _check_model(self, name: str | None) -> None:
         if name is None or name in self.names:
             return
         known = models.find(name)
         if known is None or all(models.find(served) is not known for served in self.names):
             raise wrong_model()
+
+
+def _stopping() -> Refusal:
+    return _busy("stopping", "the server is stopping: try another", 1)
 
 
 def _busy(reason: str, words: str, seconds: float) -> Refusal:

@@ -126,7 +126,7 @@ class Server(uvicorn.Server):
         self._service.draining = True
         while self._service.requests and time.monotonic() < ends:  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-        self._service.scorer.close()
+        self._service.give_up()
         self.should_exit = True
 
 
