@@ -153,6 +153,7 @@ class TeiRequest(RankingRequest):
 
     query: Text
     texts: Texts
+    top_n: Annotated[int, Field(ge=1)] | None = None  # not TEI's own; LiteLLM sends it
     raw_scores: bool = False
     return_text: bool = False
     truncate: bool | None = None
@@ -161,7 +162,8 @@ class TeiRequest(RankingRequest):
     def question(self) -> Question:
         """As promised by `RankingRequest`; unless told, it cuts, as TEI does by default."""
         mode: ScoreMode = "logit" if self.raw_scores else "sigmoid"
-        return Question(self.query, self.texts, "texts", score_mode=mode, cut=self.truncate is not False)
+        cut = self.truncate is not False
+        return Question(self.query, self.texts, "texts", score_mode=mode, top_n=self.top_n, cut=cut)
 
     def reply(self, ranking: Ranking, model: str) -> Any:  # noqa: ARG002  # TEI does not name it
         """A bare list."""

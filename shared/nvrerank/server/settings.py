@@ -70,8 +70,8 @@ def check_reach(host: str, *, keyed: bool, no_auth: bool) -> None:
         raise ValueError("an api_key and no_auth contradict each other: give one of them")
     if not (keyed or no_auth or _is_loopback(host)):
         raise ValueError(
-            f"others can reach {host or 'all addresses'}: give a key that callers must send, or say that "
-            "anybody may call it with no_auth"
+            f"others can reach {host or 'all addresses'}: give a key that callers must send (--api-key KEY, or "
+            "--no-auth if anybody may call it; api_key or no_auth in Python)"
         )
 
 
