@@ -33,7 +33,9 @@ def hadolint(path):
 def test_hadolint_has_nothing_to_say(tmp_path):
     done = hadolint(FILE)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
-    (tmp_path / "Dockerfile").write_text("FROM python\nRUN cd /tmp && sudo apt-get install x\n", encoding="utf-8")
+    (tmp_path / "Dockerfile").write_text(
+        "FROM python\nRUN cd /tmp && sudo apt-get install x\n", encoding="utf-8"
+    )
     assert hadolint(tmp_path / "Dockerfile").returncode == 1  # it does look
 
 
@@ -50,17 +52,14 @@ def test_it_is_slim_fetches_no_url_and_holds_no_secret():
     assert all("-slim" in rest for word, rest in every if word == "FROM")
     assert "ADD" not in {word for word, _ in every}
     assert not [rest for word, rest in every if word == "RUN" and re.search(r"curl|wget|https?://", rest)]
-    assert not [rest for word, rest in every if word in ("ENV", "ARG") and re.search(r"KEY|TOKEN|SECRET", rest)]
+    assert not [
+        rest for word, rest in every if word in ("ENV", "ARG") and re.search(r"KEY|TOKEN|SECRET", rest)
+    ]
 
 
 def test_what_it_copies_exists_and_is_not_ignored():
     kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-    copied = {
-        source
-        for word, rest in instructions()[0]
-        if word == "COPY"
-        for source in rest.split()[:-1]
-    }
+    copied = {source for word, rest in instructions()[0] if word == "COPY" for source in rest.split()[:-1]}
     assert copied == kept
     assert all((ROOT / source).exists() for source in copied)
 

@@ -21,7 +21,7 @@ MODEL = "fake/reranker"
 
 
 class Truth(Scorer):
-    """Scores as the fake NIM does, several queries at once; remembers what came together, and can be held back."""
+    """Scores as the fake NIM does, several queries at once; remembers batches, and can be held back."""
 
     name = MODEL
 
@@ -51,7 +51,7 @@ def running(scorer: Scorer, settings: ServerSettings | None = None) -> Iterator[
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listener:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
-        url = "http://127.0.0.1:{}".format(listener.getsockname()[1])
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
             with httpx.Client(base_url=url, timeout=20) as client:
                 while not server.started:

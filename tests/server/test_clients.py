@@ -40,7 +40,9 @@ def url(serving):
     gc.collect()  # here, where it is forgiven
 
 
-@pytest.mark.parametrize("kind", [langchain_nvidia_ai_endpoints.NVIDIARerank, langchain_nvrerank.NVIDIARerank])
+@pytest.mark.parametrize(
+    "kind", [langchain_nvidia_ai_endpoints.NVIDIARerank, langchain_nvrerank.NVIDIARerank]
+)
 def test_langchains_classes_rank(url, kind):
     reranker = kind(base_url=f"{url}/v1", api_key=KEY, model=MODEL, top_n=3)
     ranked = reranker.compress_documents([Document(text) for text in TEXTS], QUERY)
@@ -98,7 +100,8 @@ def test_our_own_scorer_waits_for_a_busy_server_and_then_scores(serving):
 
 async def _score_once_open(scorer, server):
     asked = asyncio.create_task(scorer.ascore("q", ["a"]))
-    while not server.service.metrics.text().count(b'refusals_total{reason="busy"}'):
+    until = b'refusals_total{reason="busy"}'
+    while until not in server.service.metrics.text():  # noqa: ASYNC110  # the server is another thread's
         await asyncio.sleep(0.01)
     server.scorer.open.set()
     assert await asked == [truth("q", "a")]
@@ -123,6 +126,12 @@ def test_coheres_first_client_ranks_and_reads_a_refusal(url):
 
 
 def test_a_tei_client_ranks(serving):
-    body = {"query": QUERY, "texts": TEXTS, "raw_scores": True, "truncate": True, "truncation_direction": "Right"}
+    body = {
+        "query": QUERY,
+        "texts": TEXTS,
+        "raw_scores": True,
+        "truncate": True,
+        "truncation_direction": "Right",
+    }
     answer = httpx.post(f"{serving(Truth()).url}/rerank", json=body).json()
     assert [TEXTS[one["index"]] for one in answer] == BEST_FIRST

@@ -18,7 +18,7 @@ KEY = "sk-0123456789"
 
 
 def raw(server, data, *, pause=None):
-    """The answer to these bytes, sent with a pause after each; b"" if the connection is closed without one."""
+    """The answer to these bytes, sent with a pause after each; b"" if there is none."""
     with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=20) as wire:
         for part in data:
             try:
@@ -94,7 +94,9 @@ def test_settings_out_of_range_are_refused(wrong):
         ServerSettings(**wrong)
 
 
-@pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
+@pytest.mark.parametrize(
+    "kind", [None, "text/plain", "application/x-www-form-urlencoded", "multipart/form-data"]
+)
 def test_only_json_is_taken_so_that_another_page_cant_send_it_unasked(server, kind):
     headers = {} if kind is None else {"content-type": kind}
     answer = server.client.post("/v1/ranking", content=b"{}", headers=headers)
@@ -114,7 +116,10 @@ def test_no_other_page_is_allowed_unless_asked_for(serving, server):
     assert "access-control-allow-origin" not in answer.headers
     client = serving(cors_origins=["https://example.org"], api_key=KEY).client
     allowed = client.options("/v1/ranking", headers=asks)
-    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (200, "https://example.org")
+    assert (allowed.status_code, allowed.headers["access-control-allow-origin"]) == (
+        200,
+        "https://example.org",
+    )
     other = client.options("/v1/ranking", headers={**asks, "origin": "https://example.com"})
     assert "access-control-allow-origin" not in other.headers
 
@@ -175,7 +180,7 @@ class Fails(Scorer):
         raise self._error
 
 
-SECRET = "the secret passage"
+SECRET = "the secret passage"  # noqa: S105
 
 
 @pytest.mark.parametrize(
@@ -216,7 +221,9 @@ def test_a_request_is_logged_with_its_route_status_and_name_and_without_its_word
     server.client.get(f"/{SECRET}")
     assert f"{answer.headers['x-request-id']} /v1/ranking 200 " in caplog.text
     assert " other 404 " in caplog.text
-    ours = [record.getMessage() for record in caplog.records if record.name.startswith(("nvrerank", "uvicorn"))]
+    ours = [
+        record.getMessage() for record in caplog.records if record.name.startswith(("nvrerank", "uvicorn"))
+    ]
     assert len(ours) == 2
     assert not [line for line in ours if "secret" in line]
 

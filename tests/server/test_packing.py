@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from fake_nim import truth
 from server.conftest import Truth
+from support.checkpoints import write_decoder
 
 from nvrerank import LocalScorer, ScoringError
 from nvrerank.errors import ServiceUnavailableError
 from nvrerank.server.packing import CallQueue, PackedScorer
-from support.checkpoints import write_decoder
 
 
 class Watch:
@@ -34,9 +34,13 @@ def packed():
     """Packs for a scorer, on one thread: packed(scorer, batch_tokens=..., ...)."""
     made = []
 
-    def pack(scorer, batch_tokens=10_000, max_wait=0.003, max_passages=512):
+    def pack(scorer, batch_tokens=10_000, max_wait=0.003, max_passages=512, max_seconds=20):
         watch = Watch()
-        made.append(PackedScorer(scorer, CallQueue(batch_tokens, max_wait, max_passages, watch), watch, 1))
+        made.append(
+            PackedScorer(
+                scorer, CallQueue(batch_tokens, max_wait, max_passages, max_seconds, watch), watch, 1
+            )
+        )
         made[-1].watch = watch
         return made[-1]
 
@@ -127,7 +131,7 @@ def test_a_caller_who_leaves_is_dropped_from_the_queue_and_counted(packed):
     async def leave():
         going = asyncio.create_task(scoring.ascore("gone", ["a", "b"]))
         staying = asyncio.create_task(scoring.ascore("stays", ["a"]))
-        while len(scoring.queue) < 2:
+        while len(scoring.queue) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
         assert scoring.queue.passages == 3
         going.cancel()
@@ -154,6 +158,24 @@ def test_too_many_passages_are_refused_at_once_with_a_time_to_come_back(packed):
     scorer.open.set()
     assert all(one.result(5) for one in [first, *waiting])
     assert scoring.score("q", ["later"]) == [truth("q", "later")]
+
+
+def test_a_slow_model_has_a_shorter_queue(packed):
+    scorer = Truth()
+    scoring = packed(scorer, max_passages=512, max_seconds=2)
+    first = held(scorer, scoring)
+    time.sleep(0.5)
+    scorer.open.set()
+    first.result(5)
+    while not scoring.watch.batches:
+        time.sleep(0.001)  # it has learnt: about 2 passages a second, so that 4 are 2 seconds' work
+    second = held(scorer, scoring)
+    waiting = scoring._submit("q", ["a", "b", "c"])
+    with pytest.raises(ServiceUnavailableError):
+        scoring.score("q", ["d", "e"])
+    scorer.open.set()
+    assert second.result(5)
+    assert waiting.result(5)
 
 
 def test_a_request_larger_than_the_bound_is_taken_when_nothing_waits(packed):
@@ -198,7 +220,7 @@ def test_a_scorer_that_waits_for_a_server_has_many_calls_under_way():
             return [1.0 for _ in passages]
 
     barrier = threading.Barrier(8)
-    scoring = PackedScorer(Slow(), CallQueue(1, 0.0, 512, Watch()), Watch())
+    scoring = PackedScorer(Slow(), CallQueue(1, 0.0, 512, 20, Watch()), Watch())
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda query: scoring.score(str(query), ["a"]), range(8))) == [[1.0]] * 8
     scoring.close()

@@ -1,5 +1,5 @@
-"""The page for a person, in a real browser. Without Chromium (Debian's package `chromium`) these tests are skipped;
-where CI is set, that is a failure, for CI installs it."""
+"""The page for a person, in a real browser. Without Chromium (Debian's package `chromium`) these tests are
+skipped; where CI is set that is a failure, for CI installs it."""
 
 import os
 import shutil
@@ -16,7 +16,8 @@ from nvrerank.server.app import create_app
 PAGE = Path(create_app.__code__.co_filename).parent / "page"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 in_a_browser = pytest.mark.skipif(
-    CHROMIUM is None and "CI" not in os.environ, reason="there is no Chromium on this machine: apt-get install chromium"
+    CHROMIUM is None and "CI" not in os.environ,
+    reason="there is no Chromium on this machine: apt-get install chromium",
 )
 KEY = "sk-0123456789"
 
@@ -44,7 +45,10 @@ def page(browser, locked):
     one = context.new_page()
     complaints, asked = [], []
     one.on("pageerror", lambda error: complaints.append(str(error)))
-    one.on("console", lambda message: complaints.append(message.text) if "Content Security" in message.text else None)
+    one.on(
+        "console",
+        lambda message: complaints.append(message.text) if "Content Security" in message.text else None,
+    )
     one.on("request", lambda request: asked.append(request.url))
     one.goto(locked.url + "/")
     yield one
@@ -82,7 +86,9 @@ def test_a_person_ranks_sees_what_moved_and_sets_a_threshold(page):
     assert "sorted in place" in texts(page)[0]
     page.check("[name=order][value=rank]")
     assert "5 of 5 passages" in page.text_content("#kept")
-    page.eval_on_selector("#threshold", "one => { one.value = one.max; one.dispatchEvent(new Event('input')) }")
+    page.eval_on_selector(
+        "#threshold", "one => { one.value = one.max; one.dispatchEvent(new Event('input')) }"
+    )
     assert "1 of 5 passages" in page.text_content("#kept")
     assert len(page.query_selector_all("#table tr.cut")) == 4
 
@@ -101,7 +107,7 @@ def test_a_file_is_opened_or_dropped(page, tmp_path):
     page.set_input_files("#file", tmp_path / "notes.txt")
     page.wait_for_function("document.getElementById('count').textContent === '3 passages'")
     transfer = page.evaluate_handle(
-        "() => { const all = new DataTransfer(); all.items.add(new File(['a\\n\\nb'], 'b.txt')); return all; }"
+        "() => { const all = new DataTransfer();all.items.add(new File(['a\\n\\nb'], 'b.txt')); return all; }"
     )
     page.dispatch_event("#passages", "drop", {"dataTransfer": transfer})
     page.wait_for_function("document.getElementById('count').textContent === '2 passages'")
@@ -135,4 +141,7 @@ def test_the_page_loads_nothing_from_elsewhere_and_says_so(locked):
     assert "http://" not in sources
     assert "https://" not in sources
     assert " style=" not in sources
-    assert {path for path in ("page/page.css", "page/page.js") if path in answer.text} == {"page/page.css", "page/page.js"}
+    assert {path for path in ("page/page.css", "page/page.js") if path in answer.text} == {
+        "page/page.css",
+        "page/page.js",
+    }

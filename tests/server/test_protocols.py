@@ -102,7 +102,14 @@ def test_half_an_emoji_is_scored_as_a_replacement_character(server):
 
 
 @pytest.mark.parametrize(
-    "body", [{"query": "q", "documents": ["a", " "]}, {"query": "q", "texts": ["a"], "top_k": 1}, {"query": "q"}, [], 7]
+    "body",
+    [
+        {"query": "q", "documents": ["a", " "]},
+        {"query": "q", "texts": ["a"], "top_k": 1},
+        {"query": "q"},
+        [],
+        7,
+    ],
 )
 def test_the_other_protocols_refuse_too_and_say_why_in_their_own_words(server, body):
     answer = server.client.post("/rerank", json=body)
@@ -149,14 +156,20 @@ def test_a_nim_refuses_a_passage_that_would_be_cut_unless_it_may(server):
     assert server.client.post("/v1/ranking", json=nim("q", [LONG], truncate="END")).status_code == 200
 
 
-@pytest.mark.parametrize(("more", "status"), [({}, 200), ({"truncate": True}, 200), ({"truncate": False}, 422)])
+@pytest.mark.parametrize(
+    ("more", "status"), [({}, 200), ({"truncate": True}, 200), ({"truncate": False}, 422)]
+)
 def test_tei_cuts_unless_told_not_to(server, more, status):
     assert server.client.post("/rerank", json={"query": "q", "texts": [LONG], **more}).status_code == status
 
 
 def test_health_models_and_metadata_have_a_nims_shape(server):
     live, ready = server.client.get("/v1/health/live"), server.client.get("/v1/health/ready")
-    assert (live.status_code, live.json()["status"], live.json()["object"]) == (200, "live", "health.response")
+    assert (live.status_code, live.json()["status"], live.json()["object"]) == (
+        200,
+        "live",
+        "health.response",
+    )
     assert (ready.status_code, ready.json()["status"]) == (200, "ready")
     assert server.client.get("/v1/metadata").json()["modelInfo"][0]["shortName"] == "reranker"
 
@@ -164,6 +177,8 @@ def test_health_models_and_metadata_have_a_nims_shape(server):
 @pytest.mark.slow
 def test_the_bundled_model_scores_over_http_what_it_scores_here(serving):
     scorer = LocalScorer(device="cpu", long_passages="truncate")
-    answer = serving(scorer).client.post("/v1/ranking", json={**nim(QUERY, TEXTS), "model": scorer.name}).json()
+    answer = (
+        serving(scorer).client.post("/v1/ranking", json={**nim(QUERY, TEXTS), "model": scorer.name}).json()
+    )
     scores = {one["index"]: one["logit"] for one in answer["rankings"]}
     assert [scores[i] for i in range(3)] == pytest.approx(scorer.score(QUERY, TEXTS), abs=1e-5)

@@ -115,7 +115,11 @@ def test_a_second_signal_does_not_wait(process):
 
 def test_what_is_not_done_in_time_is_refused_and_the_process_ends_with_0(process, monkeypatch):
     short = "serving.DRAIN_SECONDS = 1\nserve(Slow"
-    monkeypatch.setitem(globals(), "SERVES", SERVES.replace("serve(Slow", short).replace("import serve\n", "import serve, serving\n"))
+    monkeypatch.setitem(
+        globals(),
+        "SERVES",
+        SERVES.replace("serve(Slow", short).replace("import serve\n", "import serve, serving\n"),
+    )
     server, url = process(6)
 
     async def stop():
@@ -135,9 +139,8 @@ def test_what_is_not_done_in_time_is_refused_and_the_process_ends_with_0(process
 
 
 def test_an_application_of_ones_own_keeps_its_signal_handlers():
-    from starlette.testclient import TestClient
-
     from server.conftest import Truth
+    from starlette.testclient import TestClient
 
     before = [signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT)]
     app = create_app(Truth())

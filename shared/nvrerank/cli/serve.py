@@ -47,6 +47,9 @@ def serve(
     max_queued: Annotated[
         int, typer.Option(help="Passages that may wait; beyond, requests are refused with 503.")
     ] = 2048,
+    max_queue_seconds: Annotated[
+        float, typer.Option(help="Likewise with as many as the model did in that time of late.")
+    ] = 20.0,
     cors_origin: Annotated[
         list[str],
         typer.Option(help="A web page that may call this server, such as https://example.org; repeatable."),
@@ -70,6 +73,7 @@ def serve(
             batch_tokens=batch_tokens,
             max_wait_ms=max_wait_ms,
             max_queued_passages=max_queued,
+            max_queue_seconds=max_queue_seconds,
             cors_origins=cors_origin,
         )
         [named] = named_scorers(scorer, device=device, max_length=max_length)

@@ -74,7 +74,7 @@ class Guard:
                 await self._read(headers, incoming)
             await self._app(scope, incoming.receive, answer.send)
         except Refusal as refusal:
-            if refusal.status >= HTTPStatus.INTERNAL_SERVER_ERROR and refusal.__cause__:
+            if refusal.status == HTTPStatus.INTERNAL_SERVER_ERROR:
                 _log.warning("%s %s", answer.request_id, _told(refusal.__cause__))
             self._service.metrics.refused(refusal.reason)
             await self._refuse(refusal, scope, incoming, answer)

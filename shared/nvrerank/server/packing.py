@@ -18,6 +18,7 @@ from nvrerank.token_counter import TokenCounter
 
 _PACKING, _WAITING = 2, 16  # threads: for a scorer that packs, and for one that waits for a server
 _CHARACTERS = 4  # a token, roughly; each pair has some for the prompt
+_LONGEST_BATCH, _LEAST_BATCH = 0.5, 1024  # seconds; tokens, whatever they take
 _LONGEST_PAUSE = 60  # seconds that a caller is asked to wait at most
 
 
@@ -53,19 +54,25 @@ class CallQueue:
     """Calls in the order of their arrival, given out in batches. Safe in threads.
 
     Args:
-        batch_tokens: About how many tokens a batch holds; a call that has more is one by itself.
+        batch_tokens: About how many tokens a batch holds; fewer where the model takes long for them. A call
+            that has more is one by itself.
         max_wait: Seconds that the first call may wait for others while nothing else is in its way.
         max_passages: With so many waiting no more are taken, but a call that finds nobody is.
+        max_seconds: Likewise with as many as the model does in that time, at its pace of late.
         watch: Is told of times and of callers who left.
     """
 
-    def __init__(self, batch_tokens: int, max_wait: float, max_passages: int, watch: Watch) -> None:
-        self._batch_tokens, self._max_wait, self._max_passages = batch_tokens, max_wait, max_passages
+    def __init__(
+        self, batch_tokens: int, max_wait: float, max_passages: int, max_seconds: float, watch: Watch
+    ) -> None:
+        self._batch_tokens, self._max_wait = batch_tokens, max_wait
+        self._max_passages, self._max_seconds = max_passages, max_seconds
         self._watch = watch
         self._calls: deque[QueuedCall] = deque()
         self._changed = threading.Condition()
         self._open = True
-        self._pace = 0.0  # passages a second, of late
+        self._pace = self._token_pace = math.inf  # passages and tokens a second, of late
+        self._busy = 0  # batches under way
         self.passages = self.tokens = 0
 
     def __len__(self) -> int:
@@ -74,11 +81,11 @@ class CallQueue:
     @property
     def full(self) -> bool:
         """Whether not even one more passage would be taken."""
-        return self.passages >= self._max_passages
+        return self.passages >= self._bound()
 
     def retry_after(self) -> float:
         """Seconds until what waits now is done, at the pace of late."""
-        return min(_LONGEST_PAUSE, max(1, math.ceil(self.passages / self._pace) if self._pace else 1))
+        return min(_LONGEST_PAUSE, max(1, math.ceil(self.passages / self._pace)))
 
     def put(self, call: QueuedCall) -> None:
         """Lets a call wait; one whose answer is cancelled meanwhile goes at once.
@@ -89,7 +96,7 @@ class CallQueue:
         with self._changed:
             if not self._open:
                 raise ServiceUnavailableError("the server is stopping: try another", retry_after=1)
-            if self._calls and self.passages + len(call.texts) > self._max_passages:
+            if self._calls and self.passages + len(call.texts) > self._bound():
                 raise ServiceUnavailableError(
                     f"{self.passages} passages are waiting: try again later", retry_after=self.retry_after()
                 )
@@ -109,14 +116,21 @@ class CallQueue:
                 if pause > 0 and self._open and self.tokens < self._batch_tokens:
                     self._changed.wait(pause)
                 elif batch := self._batch():
+                    self._busy += 1
                     return batch
             self._changed.notify_all()
             return []
 
-    def done(self, passages: int, seconds: float) -> None:
-        """Learns the pace from a batch."""
-        pace = passages / max(seconds, 1e-3)
-        self._pace = pace if not self._pace else 0.8 * self._pace + 0.2 * pace
+    def done(self, passages: int, tokens: int, seconds: float) -> None:
+        """Learns the pace from a batch, which shares the model with those beside it."""
+        share = self._busy / max(seconds, 1e-3)
+        self._pace = _smoothed(self._pace, passages * share)
+        self._token_pace = _smoothed(self._token_pace, tokens * share)
+
+    def rest(self) -> None:
+        """A batch is no longer under way."""
+        with self._changed:
+            self._busy -= 1
 
     def open(self) -> None:
         """Takes calls again."""
@@ -133,9 +147,13 @@ class CallQueue:
             if call.answer.set_running_or_notify_cancel():
                 call.answer.set_exception(ServiceUnavailableError("the server is stopping: try another"))
 
+    def _bound(self) -> float:
+        return min(self._max_passages, max(1.0, self._pace * self._max_seconds))
+
     def _batch(self) -> list[QueuedCall]:
         batch: list[QueuedCall] = []
-        room, now = self._batch_tokens, time.monotonic()
+        room = min(self._batch_tokens, max(_LEAST_BATCH, self._token_pace * _LONGEST_BATCH))
+        now = time.monotonic()
         while self._calls and (not batch or self._calls[0].tokens <= room):
             call = self._calls.popleft()
             self._count(call, -1)
@@ -242,6 +260,7 @@ class PackedScorer(Scorer):
     def _work(self) -> None:
         while batch := self.queue.take():
             self._answer(batch)
+            self.queue.rest()
 
     def _answer(self, batch: Sequence[QueuedCall]) -> None:
         began = time.monotonic()
@@ -257,7 +276,12 @@ class PackedScorer(Scorer):
                 )
             return
         seconds, passages = time.monotonic() - began, sum(len(call.texts) for call in batch)
-        self.queue.done(passages, seconds)
-        self._watch.computed(len(batch), passages, sum(call.tokens for call in batch), seconds)
+        tokens = sum(call.tokens for call in batch)
+        self.queue.done(passages, tokens, seconds)
+        self._watch.computed(len(batch), passages, tokens, seconds)
         for call, answer in zip(batch, answers, strict=True):
             call.answer.set_result(answer)
+
+
+def _smoothed(before: float, now: float) -> float:
+    return now if math.isinf(before) else 0.8 * before + 0.2 * now

@@ -41,8 +41,10 @@ class Service:
     def __init__(self, scorer: Scorer, settings: ServerSettings) -> None:
         self.settings, self.metrics = settings, Metrics()
         wait, most = settings.max_wait_ms / 1000, settings.max_queued_passages
-        tokens = settings.batch_tokens if scores_together(scorer) else 0  # else each request by itself, at once
-        self._queue = CallQueue(tokens, wait, most, self.metrics)
+        tokens = (
+            settings.batch_tokens if scores_together(scorer) else 0
+        )  # else each request by itself, at once
+        self._queue = CallQueue(tokens, wait, most, settings.max_queue_seconds, self.metrics)
         self.scorer = PackedScorer(scorer, self._queue, self.metrics, settings.threads)
         self.metrics.watch_queue(lambda: len(self._queue), lambda: self._queue.passages)
         self.names = tuple(settings.model_names) or (_public_name(scorer.name),)

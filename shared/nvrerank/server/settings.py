@@ -22,10 +22,11 @@ class ServerSettings:
         api_key: What callers send as `Authorization: Bearer ...`; None: nobody is asked.
         model_names: What requests may call the model, the first of them in `GET /v1/models`; none: the
             scorer's name, without the folders before it.
-        batch_tokens: About how many tokens of different requests go into one call of the model. A request
-            that has more is a call by itself.
+        batch_tokens: About how many tokens of different requests go into one call of the model; fewer if the
+            model takes more than half a second for them. A request that has more is a call by itself.
         max_wait_ms: How long an idle model waits for more requests, in milliseconds.
         max_queued_passages: With more passages than these waiting, requests are refused with 503.
+        max_queue_seconds: Likewise with more than the model did of late in so many seconds.
         threads: Calls of the model at once; None: 2 for a scorer that packs requests, so that one is
             tokenised while the other is computed, 16 for one that waits for another server.
         max_body_bytes: The largest body that is read.
@@ -42,6 +43,7 @@ class ServerSettings:
     batch_tokens: int = 8192
     max_wait_ms: float = 3.0
     max_queued_passages: int = 2048
+    max_queue_seconds: float = 20.0
     threads: int | None = None
     max_body_bytes: int = 32 * MEBIBYTE
     body_seconds: float = 30.0
@@ -53,7 +55,7 @@ class ServerSettings:
         checked_integer("max_body_bytes", self.max_body_bytes, least=1)
         if self.threads is not None:
             checked_integer("threads", self.threads, least=1)
-        for name, least in (("max_wait_ms", 0.0), ("body_seconds", 0.001)):
+        for name, least in (("max_wait_ms", 0.0), ("body_seconds", 0.001), ("max_queue_seconds", 0.001)):
             if not (math.isfinite(value := getattr(self, name)) and value >= least):
                 raise ValueError(f"{name} must be {least:g} or more, not {value:g}")
         if self.api_key is not None:
@@ -70,8 +72,8 @@ def check_reach(host: str, *, keyed: bool, no_auth: bool) -> None:
         raise ValueError("an api_key and no_auth contradict each other: give one of them")
     if not (keyed or no_auth or _is_loopback(host)):
         raise ValueError(
-            f"others can reach {host or 'all addresses'}: give a key that callers must send (--api-key KEY, or "
-            "--no-auth if anybody may call it; api_key or no_auth in Python)"
+            f"others can reach {host or 'all addresses'}: give a key that callers must send (--api-key KEY, "
+            "or --no-auth if anybody may call it; api_key or no_auth in Python)"
         )
 
 
