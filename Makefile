@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers/.ready .venv-backends/.ready .venv-flag/.ready .venv-infinity/.ready
 
-.PHONY: run test test-fast lint notebooks bench bench-hosted bundled clean
+.PHONY: run test test-fast lint docs notebooks bench bench-hosted bench-serve bundled clean
 
 run: $(VENV)/.demo
 	$(BIN)/python shared/demo/run.py
@@ -21,6 +21,10 @@ lint: $(VENV)/.test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The site, into build/docs: a page with a broken link or an unknown name fails.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
 # Executes them in place, offline.
 notebooks: $(VENV)/.notebook
 	$(BIN)/python notebooks/execute.py
@@ -34,6 +38,10 @@ bench: $(VENV)/.bench
 # on 127.0.0.1 against the tests' fake NIM; beside the official classes where they are installed
 bench-hosted: $(VENV)/.test
 	cd shared && PYTHONPATH=../tests ../$(BIN)/python -m bench.hosted
+
+# `nvrerank serve` under load on 127.0.0.1; quiet the machine first
+bench-serve: $(VENV)/.test
+	cd shared && ../$(BIN)/python -m bench.serve
 
 # Mines, trains, exports and measures the bundled model; DATA holds train/ and eval/. Takes hours.
 bundled: $(VENV)/.demo
@@ -54,11 +62,17 @@ $(VENV)/.torch:
 	$(BIN)/python -m pip install --quiet torch==2.13.0
 	touch $@
 
+# The site is built from the source as text: without torch.
+$(VENV)/.docs: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
 # A peer's environment, from its list.
-.venv-%/.ready: shared/bench/local/needs/%.txt
+.venv-%/.ready: shared/bench/local/requirements/%.txt
 	$(PYTHON) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --quiet torch==2.13.0
-	.venv-$*/bin/python -m pip install --quiet --constraint shared/bench/local/needs/torch.txt --requirement $<
+	.venv-$*/bin/python -m pip install --quiet --constraint shared/bench/local/requirements/torch.txt --requirement $<
 	touch $@
 
 # One rule for each extra that a target needs: `.venv/.demo` is there once '.[demo]' is installed.

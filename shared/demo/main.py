@@ -15,8 +15,7 @@ from nvrerank import NVRerankError, Scorer
 
 from . import corpus, questions
 from .corpus import TopicPassage
-from .errors import DemoError
-from .questions import Question
+from .questions import DemoError, Question
 from .scoring import Clock, RememberingScorer
 
 if TYPE_CHECKING:

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import DemoError
+
+class DemoError(Exception):
+    """The demonstration can't go on; the message is for the person at the terminal."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,8 +50,7 @@ class RememberingScorer(Scorer):
         """The name of the scorer that does the work."""
         return self._scorer.name
 
-    def score(self, query: str, passages: Sequence[str]) -> list[float]:
-        """See `Scorer.score`."""
+    def _score(self, query: str, passages: Sequence[str]) -> list[float]:
         new = [passage for passage in passages if (query, passage) not in self._scores]
         if new:
             with self._clock.measure("reranking"):

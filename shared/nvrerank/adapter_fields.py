@@ -71,7 +71,7 @@ def _hide(given: dict[str, Any]) -> dict[str, Any]:
 
 def _public(headers: dict[str, str]) -> dict[str, str]:
     """Headers without those that authorize."""
-    from .hosted.key import ExtraHeaders
+    from .hosted.credentials import ExtraHeaders
 
     return ExtraHeaders(headers).without_secrets()
 

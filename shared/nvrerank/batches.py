@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+LEAST = 128
+"""Tokens below which a batch is more overhead than work."""
+
 
 def by_count(total: int, size: int) -> list[list[int]]:
     """Cuts positions 0..total-1 into batches of at most `size`, in order.
@@ -47,22 +50,21 @@ def by_token_budget(lengths: Sequence[int], budget: int) -> list[list[int]]:
         lengths: Tokens of each sequence.
         budget: Tokens a batch may hold; batches are packed, so this is a sum.
     """
-    longest_first = sorted(range(len(lengths)), key=lambda position: -lengths[position])
+    longest_first = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)  # stable
     return _fill(longest_first, lengths, budget, len(lengths))
 
 
 def share_of_budget(total: int, budget: int, workers: int) -> int:
     """How many tokens a batch holds so that all workers are busy until the end.
 
-    Four batches a worker leave little to wait for at the end; below 128 tokens a batch is more overhead
-    than work.
+    Four batches a worker leave little to wait for at the end; a batch has `LEAST` tokens.
 
     Args:
         total: Tokens of all sequences.
         budget: Tokens a batch may hold.
         workers: How many compute at once.
     """
-    return min(budget, max(128, -(-total // (4 * workers))))
+    return min(budget, max(LEAST, -(-total // (4 * workers))))
 
 
 def put_back(plan: Sequence[Sequence[int]], answers: Iterable[Sequence[float]], total: int) -> list[float]:

@@ -1,12 +1,15 @@
-"""One of a thing for each process: a forked child makes its own and never touches its parent's."""
+"""Forks: a child makes its own of a thing and never touches its parent's; none is made amid native code."""
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+
+_LONGEST_WAIT = 60  # seconds; then a fork goes on: whoever it waits for may wait for the forking thread
 
 _forks = 0  # how often this process's line was forked since the import; no lock can be held by it
 
@@ -46,3 +49,51 @@ class PerProcess(Generic[T]):
     def peek(self) -> T | None:
         """This process's, if it was made."""
         return self._made.get(_forks)
+
+
+class ForkGate:
+    """`with gate:` around work in native code that a fork must not cut through; not to be nested.
+
+    The child has the forking thread alone. A lock that another thread held at that moment stays taken in it
+    for good: Python's are made anew by `PerProcess`; those of MKL, oneDNN, a tokenizer or a module that was
+    being imported can't be. Without the gate one of 150 children forked beside two scoring threads hung.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begins anew: what a child has of it is its parent's."""
+        self._changed = threading.Condition()
+        self._inside: set[int] = set()  # threads
+        self._forking = 0
+
+    def __enter__(self) -> None:
+        with self._changed:
+            while self._forking:
+                self._changed.wait()
+            self._inside.add(threading.get_ident())
+
+    def __exit__(self, *_: object) -> None:
+        with self._changed:
+            self._inside.discard(threading.get_ident())
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Lets nobody in and waits until all others are out; keeps the lock until `open`."""
+        own = {threading.get_ident()}
+        self._changed.acquire()
+        self._forking += 1
+        self._changed.wait_for(lambda: self._inside <= own, _LONGEST_WAIT)
+
+    def open(self) -> None:
+        """Lets everybody in again."""
+        self._forking -= 1
+        self._changed.notify_all()
+        self._changed.release()
+
+
+gate = ForkGate()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=gate.close, after_in_parent=gate.open, after_in_child=gate.reset)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ._checks import checked_integer
-from .borders import Borders, Span, cut
 from .errors import InvalidArgumentError, RequestRejectedError
 from .scorer import Scored
+from .segmentation import Boundaries, Span, cut
 from .token_counter import TokenCounter
 
 Pool = Literal["max", "mean", "first"]
@@ -87,11 +87,11 @@ class Cutting:
 
         Cut off, a piece can have other tokens than within its passage: then all is cut shorter.
         """
-        ends, borders = counter.ends(text), Borders(text)
+        ends, boundaries = counter.ends(text), Boundaries(text)
         overlap = OVERLAP if self.overlap is None else self.overlap
         budget = most
         while True:
-            spans = list(cut(text, ends, borders, budget, min(overlap, budget // 4)))
+            spans = list(cut(text, ends, boundaries, budget, min(overlap, budget // 4)))
             excess = max(counter.counts([text[start:end] for start, end in spans])) - most
             if excess <= 0 or budget == 1:
                 return spans

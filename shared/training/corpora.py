@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Row:
+class TrainingRow:
     """One training question with the passage that answers it."""
 
     query: str
@@ -23,10 +23,10 @@ class Row:
         return f"{self.title} {self.passage}".strip()
 
 
-def read_rows(folder: Path) -> list[Row]:
+def read_rows(folder: Path) -> list[TrainingRow]:
     """Read every English training row, in the order of the file names."""
     return [
-        Row(
+        TrainingRow(
             query=str(row["query"]),
             passage=str(row["positive"]),
             title=str(row["title"] or ""),

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from nvrerank.local.two_segment import TwoSegmentConfig, TwoSegmentEncoder
+from nvrerank.local.bundled_model import TwoSegmentConfig, TwoSegmentEncoder
 
 MODEL_TYPE = "nvrerank_two_segment"
 

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nvrerank.local.two_segment import TwoSegmentEncoder
+from nvrerank.local.bundled_model import TwoSegmentEncoder
 from training.pairs import Pair
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from itertools import zip_longest
 
 from nvrerank.evaluation.embedding import Embedder
 from nvrerank.evaluation.retrieval import best, bm25
-from training.corpora import Row
+from training.corpora import TrainingRow
 
 DEPTH = 40  # how far down each retriever's ranking negatives are taken from
 POOL = 2500  # at most so many questions of a source, and their passages
@@ -47,7 +47,9 @@ class Question:
     source: str
 
 
-def mine(rows: Sequence[Row], embedder: Embedder, *, depth: int = DEPTH, seed: int = 0) -> list[Question]:
+def mine(
+    rows: Sequence[TrainingRow], embedder: Embedder, *, depth: int = DEPTH, seed: int = 0
+) -> list[Question]:
     """Mine one source; questions that neither retriever answers in its top `depth` are left out."""
     rows = sampled(rows, seed)
     pool = list(dict.fromkeys(Passage(row.title, row.passage) for row in rows))
@@ -70,12 +72,12 @@ def mine(rows: Sequence[Row], embedder: Embedder, *, depth: int = DEPTH, seed: i
     return questions
 
 
-def sampled(rows: Sequence[Row], seed: int = 0) -> list[Row]:
+def sampled(rows: Sequence[TrainingRow], seed: int = 0) -> list[TrainingRow]:
     """Draw the rows of a source that training may see; the others stay unseen."""
     return random.Random(seed).sample(list(rows), min(POOL, len(rows)))
 
 
-def negatives(row: Row, positive: Passage, candidates: Sequence[Passage]) -> list[Passage]:
+def negatives(row: TrainingRow, positive: Passage, candidates: Sequence[Passage]) -> list[Passage]:
     """Keep the candidates that are neither the positive, nor near copies of it, nor hold the answer."""
     answer, opening = plain(row.answer), plain(positive.text)[:60]
     return [

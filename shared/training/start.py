@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nvrerank.evaluation.embedding import minilm
-from nvrerank.local.two_segment import TwoSegmentConfig, TwoSegmentEncoder
+from nvrerank.local.bundled_model import TwoSegmentConfig, TwoSegmentEncoder
+from nvrerank.local.checkpoint import Config
 from training.pairs import Pair
 
 GATE = -1.0  # where the gates start: a little open
@@ -58,8 +60,8 @@ def from_bert(folder: Path, *, first_crossing_layer: int = 0, gate: float = GATE
 
 def config_of(folder: Path, first_crossing_layer: int) -> TwoSegmentConfig:
     """Read the sizes of a BERT checkpoint."""
-    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return TwoSegmentConfig.from_dict({**settings, "first_crossing_layer": first_crossing_layer})
+    settings = Config.read(folder / "config.json")
+    return replace(TwoSegmentConfig.read(settings), first_crossing_layer=first_crossing_layer)
 
 
 def bert_tensors(bert: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
@@ -112,3 +114,14 @@ def fit_weights(model: TwoSegmentEncoder, groups: Iterable[Sequence[Pair]]) -> N
     optimizer.step(loss)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         model.weights.copy_(weights)
+
+
+def in_bfloat16(model: TwoSegmentEncoder) -> None:
+    """Multiply the layers' matrices in bfloat16, all else in float32: twice as fast where the CPU can."""
+    for module in model.layers.modules():
+        if isinstance(module, nn.Linear):
+            module.forward = partial(_forward, module)  # type: ignore[method-assign]  # the tensors keep their names
+
+
+def _forward(linear: nn.Linear, x: Tensor) -> Tensor:
+    return F.linear(x.bfloat16(), linear.weight.bfloat16(), linear.bias.bfloat16()).float()

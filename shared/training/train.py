@@ -14,13 +14,12 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from nvrerank.evaluation.embedding import MINILM, Embedder
-from nvrerank.local.two_segment import TwoSegmentEncoder
-from training.bfloat16 import in_bfloat16
+from nvrerank.local.bundled_model import TwoSegmentEncoder
 from training.corpora import read_rows
 from training.loop import Pace, train
 from training.mining import QUESTIONS, Question, mine
 from training.pairs import Texts, group
-from training.start import base_model, fit_weights, from_bert, set_frequencies
+from training.start import base_model, fit_weights, from_bert, in_bfloat16, set_frequencies
 
 log = logging.getLogger(__name__)
 

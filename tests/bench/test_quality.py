@@ -8,20 +8,20 @@ import random
 
 import pytest
 
-from bench.local.quality import Questions, ndcgs, questions
-from bench.local.train_cross_encoder import NEGATIVES, groups
+from bench.local.quality import LabelledSet
+from bench.local.train_cross_encoder import NEGATIVES, listwise_examples
 from nvrerank.evaluation import Task
-from training.corpora import Row
+from training.corpora import TrainingRow
 
 
 def test_ndcg_counts_relevant_passages_that_retrieval_missed():
     def asked(relevant):
         task = Task("set", {"q": "q"}, {one: one for one in "abcd"}, {"q": dict.fromkeys(relevant, 1)})
-        return Questions(task, {"q": ["a", "b", "c"]})
+        return LabelledSet(task, {"q": ["a", "b", "c"]})
 
-    assert ndcgs([[1.0, 3.0, 2.0]], asked("b")) == [1]
-    assert ndcgs([[3.0, 2.0, 1.0]], asked("b")) == [pytest.approx(1 / math.log2(3))]
-    assert ndcgs([[1.0, 3.0, 2.0]], asked("bd")) == [pytest.approx(1 / (1 + 1 / math.log2(3)))]
+    assert asked("b").ndcgs([[1.0, 3.0, 2.0]]) == [1]
+    assert asked("b").ndcgs([[3.0, 2.0, 1.0]]) == [pytest.approx(1 / math.log2(3))]
+    assert asked("bd").ndcgs([[1.0, 3.0, 2.0]]) == [pytest.approx(1 / (1 + 1 / math.log2(3)))]
 
 
 @pytest.fixture
@@ -39,10 +39,10 @@ def data(tmp_path):
 
 
 def test_questions_are_the_same_each_time_and_their_candidates_are_labelled(data):
-    one, again = (questions(data, "set", sample=4, depth=3) for _ in range(2))
+    one, again = (LabelledSet.read(data / "eval" / "set", sample=4, depth=3) for _ in range(2))
     assert one == again
-    assert len(one.jobs) == 4
-    for (query, texts), ids in zip(one.jobs, one.candidates.values(), strict=True):
+    assert len(one.workload().groups) == 4
+    for (query, texts), ids in zip(one.workload().groups, one.candidates.values(), strict=True):
         assert len(ids) == 3
         assert query.removeprefix("what is ") in texts
         assert texts == [one.task.passages[key] for key in ids]
@@ -50,7 +50,7 @@ def test_questions_are_the_same_each_time_and_their_candidates_are_labelled(data
 
 def test_a_positive_comes_first_and_no_negative_holds_the_answer():
     rows = [
-        Row(
+        TrainingRow(
             f"what is number {number} of the shore",
             f"number {number} is {number} of the long shore",
             "",
@@ -59,7 +59,7 @@ def test_a_positive_comes_first_and_no_negative_holds_the_answer():
         )
         for number in range(100, 160)
     ]
-    found = groups(rows, 80, random.Random(0))
+    found = listwise_examples(rows, 80, random.Random(0))
     assert found
     for query, texts in found:
         answer = query.split()[3]

@@ -201,7 +201,7 @@ def test_a_warning_is_one_line_on_stderr_and_no_failure(notes):
         warnings.simplefilter("always")
         result = CliRunner().invoke(app, ["rank", "q", str(notes), "--score-mode", "sigmoid", "--json"])
     assert (result.exit_code, len(json.loads(result.stdout))) == (0, 3)
-    assert result.stderr.startswith("nvrerank: nvrerank-embedded is not calibrated")
+    assert result.stderr.startswith("nvrerank: nvrerank-bundled is not calibrated")
     assert result.stderr.count("\n") == 1
 
 

@@ -44,7 +44,7 @@ SCORERS: dict[str, Callable[..., Scorer]] = {
     "cohere": lambda _folder: HostedScorer(
         "m", base_url="http://h/v1/rerank", max_batch_size=3, transport=httpx.MockTransport(probabilities)
     ),
-    "embedded": lambda _folder: LocalScorer(device="cpu"),
+    "bundled": lambda _folder: LocalScorer(device="cpu"),
     "llama": lambda folder: LocalScorer(write_decoder(folder), device="cpu"),
     "mistral": lambda folder: LocalScorer(write_decoder(folder, **mistral_config()), device="cpu"),
     "bert": lambda folder: LocalScorer(write_cross_encoder(folder, "bert"), device="cpu"),
@@ -144,7 +144,7 @@ def test_a_sigmoid_lies_within_0_and_1_and_a_probability_stays_one(scorer):
 
 
 def test_only_the_model_that_ships_with_the_package_is_not_calibrated(request, scorer):
-    assert scorer.calibrated is (request.node.callspec.params["scorer"] != "embedded")
+    assert scorer.calibrated is (request.node.callspec.params["scorer"] != "bundled")
 
 
 def test_it_has_a_name_for_traces(scorer):

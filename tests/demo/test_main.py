@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from demo.errors import DemoError
 from demo.main import check_agreement, main
 from demo.pipelines import Hit
-from demo.questions import Question
+from demo.questions import DemoError, Question
 from nvrerank import ModelLoadError
 
 REPOSITORY = Path(__file__).resolve().parents[2]

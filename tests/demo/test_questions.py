@@ -1,7 +1,7 @@
 import pytest
 
 from demo import corpus, questions
-from demo.errors import DemoError
+from demo.questions import DemoError
 
 
 @pytest.fixture(scope="module")

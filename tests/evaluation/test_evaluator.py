@@ -1,8 +1,6 @@
 import json
 import math
-import re
 import sys
-from pathlib import Path
 
 import pytest
 from support.evaluation import CORPUS, QRELS, QUERIES, Counting, Packing, overlap
@@ -14,21 +12,6 @@ from nvrerank.evaluation import DataError, Task, evaluate
 def row(report, pipeline):
     [found] = [one for one in report.rows if one.pipeline == pipeline]
     return found
-
-
-@pytest.mark.slow
-def test_the_readmes_example_shows_a_gain(capsys):
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    [example] = [one for one in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "import Task" in one]
-    names: dict[str, object] = {}
-    exec(compile(example, "README.md", "exec"), names)  # noqa: S102 # our own README
-    figure = names["report"].rows[1].average["RR"]
-    assert figure.gain > 0.3
-    said = re.search(r"# (\S+): RR is (\S+) before and (\S+) after", example)
-    assert [float(one) for one in said.groups()] == pytest.approx(
-        [figure.gain, figure.value - figure.gain, figure.value], abs=0.005
-    )
-    assert "n = 3" in capsys.readouterr().out
 
 
 def test_figures_are_those_of_rerank_over_the_same_candidates(make_set):

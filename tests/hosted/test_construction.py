@@ -1,12 +1,13 @@
 """A constructor opens no connection, and what is wrong is said at once."""
 
+import asyncio
 import ssl
 
 import httpx
 import pytest
 
-from nvrerank import HostedScorer, MissingKeyError
-from nvrerank.hosted.address import DEFAULT_MODEL
+from nvrerank import HostedScorer, InvalidArgumentError, MissingKeyError
+from nvrerank.hosted.endpoint import DEFAULT_MODEL
 
 KEY = "nvapi-0123456789abcdefghij"
 URL = "http://127.0.0.1:1/v1"
@@ -167,3 +168,22 @@ def test_a_key_may_go_out_in_clear_if_asked_for(hosted, score):
 def test_an_ssl_context_or_a_folder_may_be_given(tmp_path):
     for verify in (ssl.create_default_context(), tmp_path, str(tmp_path), False):
         assert HostedScorer("m", base_url="https://h/v1", verify=verify).name == "m"
+
+
+def test_a_transport_for_threads_or_tasks_alone_is_refused_by_the_others(hosted):
+    class InThreads(httpx.BaseTransport):
+        def handle_request(self, request):
+            return httpx.Response(200, json={"rankings": [{"index": 0, "logit": 1.5}]})
+
+    class InTasks(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            return httpx.Response(200, json={"rankings": [{"index": 0, "logit": 1.5}]})
+
+    threads, tasks = (
+        hosted(model="m", base_url="http://h/v1", transport=one()) for one in (InThreads, InTasks)
+    )
+    assert threads.score("q", ["a"]) == asyncio.run(tasks.ascore("q", ["a"])) == [1.5]
+    with pytest.raises(InvalidArgumentError, match="no handle_async_request: call score"):
+        asyncio.run(threads.ascore("q", ["a"]))
+    with pytest.raises(InvalidArgumentError, match="no handle_request: await ascore"):
+        tasks.score("q", ["a"])

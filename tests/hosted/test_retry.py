@@ -1,26 +1,27 @@
 """What follows each try."""
 
+from dataclasses import replace
+
 import pytest
 
-from nvrerank.hosted.messages import Failure, Reply, Request
-from nvrerank.hosted.retry import Policy, Turn, backoff, retry_after
+from nvrerank.hosted.retry import Attempt, Failure, Reply, RetryPolicy, backoff, retry_after
 
 NOW = 1_800_000_000.0  # Fri, 15 Jan 2027 08:00:00 GMT
-FIRST = Turn(Request("http://h", b"{}"))
+FIRST = Attempt("http://h", b"{}")
 
 
 def reply(status, **headers):
     return Reply(status, {name.replace("_", "-"): value for name, value in headers.items()}, b"")
 
 
-def following(outcome, turn=FIRST, *, retries=3, polls=False, remaining=60.0, chance=1.0):
-    policy = Policy(retries, polls=polls)
-    return policy.next_turn(turn, outcome, remaining=remaining, chance=chance, now=NOW)
+def following(outcome, attempt=FIRST, *, retries=3, polls=False, remaining=60.0, chance=1.0):
+    policy = RetryPolicy(retries, polls=polls)
+    return policy.following(attempt, outcome, remaining=remaining, chance=chance, now=NOW)
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_a_status_that_may_mend_is_tried_again(status):
-    assert following(reply(status)) == Turn(FIRST.request, 0.25, tries=2)
+    assert following(reply(status)) == replace(FIRST, pause=0.25, tries=2)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 302, 400, 401, 404, 410, 413, 422, 501, 505, 511])
@@ -35,15 +36,15 @@ def test_a_broken_connection_is_tried_again_and_distrust_is_not():
 
 def test_json_that_stops_half_way_is_tried_again_once():
     again = following(Failure("cut", ""))
-    assert again == Turn(FIRST.request, 0.25, tries=2, cut=True)
+    assert again == replace(FIRST, pause=0.25, tries=2, cut=True)
     assert following(Failure("cut", ""), again) is None
-    assert following(reply(503), again) == Turn(FIRST.request, 0.5, tries=3, cut=True)
+    assert following(reply(503), again) == replace(FIRST, pause=0.5, tries=3, cut=True)
     assert following(Failure("cut", ""), retries=0) is None
 
 
 def test_the_last_retry_is_the_last():
-    assert following(reply(503), Turn(FIRST.request, tries=3)).tries == 4
-    assert following(reply(503), Turn(FIRST.request, tries=4)) is None
+    assert following(reply(503), replace(FIRST, tries=3)).tries == 4
+    assert following(reply(503), replace(FIRST, tries=4)) is None
     assert following(reply(503), retries=0) is None
 
 
@@ -92,19 +93,19 @@ def test_the_server_is_asked_how_long_and_nonsense_is_not_heard(headers, seconds
 
 
 def test_a_202_of_nvidias_host_is_polled_at_a_decent_pace():
-    turn, pauses = FIRST, []
+    attempt, pauses = FIRST, []
     for _ in range(6):
-        turn = following(reply(202, nvcf_reqid="abc-1"), turn, polls=True)
-        pauses.append(turn.pause)
+        attempt = following(reply(202, nvcf_reqid="abc-1"), attempt, polls=True)
+        pauses.append(attempt.pause)
     assert pauses == [0.25, 0.5, 1, 2, 2, 2]
-    assert turn.request == Request("https://api.nvcf.nvidia.com/v2/nvcf/pexec/status/abc-1")
-    assert turn.tries == 1
+    assert (attempt.url, attempt.body) == ("https://api.nvcf.nvidia.com/v2/nvcf/pexec/status/abc-1", None)
+    assert attempt.tries == 1
 
 
 def test_a_poll_that_fails_is_tried_again_as_a_poll():
     polled = following(reply(202, nvcf_reqid="abc-1"), polls=True)
     again = following(reply(503), polled, polls=True)
-    assert (again.request, again.tries) == (polled.request, 2)
+    assert (again.url, again.tries) == (polled.url, 2)
 
 
 def test_a_202_of_anybody_else_or_without_an_id_is_final():

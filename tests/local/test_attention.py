@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn.attention.varlen import varlen_attn
 
-from nvrerank.local.attention import Packing, attend, attend_in_turn, attend_varlen
+from nvrerank.local.layers import Packing, attend, attend_in_turn, attend_varlen
 
 LENGTHS = [5, 1, 9, 3]
 PACKING = Packing(LENGTHS, torch.device("cpu"))

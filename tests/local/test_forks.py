@@ -18,9 +18,8 @@ from support.running import pairs_of
 from tqdm.auto import tqdm
 
 from nvrerank import LocalScorer, Windowed
-from nvrerank.local.crew import crew
-from nvrerank.local.forking import gate
-from nvrerank.local.running import BatchRunner
+from nvrerank.local.runner import BatchRunner, workers
+from nvrerank.per_process import gate
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
@@ -119,7 +118,7 @@ def test_a_child_loads_what_another_thread_of_the_parent_was_loading(expected):
 
 def test_no_lock_that_was_held_in_the_parent_is_held_in_the_child(expected):
     scorer = LocalScorer(device="cpu", progress=True).load()
-    locks = [scorer._loading.get(), scorer._tokenizing.get(), scorer._runner._team._turn.get()]
+    locks = [scorer._loading.get(), scorer._tokenizing.get(), scorer._runner._inline._turn.get()]
     held, done = threading.Event(), threading.Event()
 
     def hold():
@@ -140,7 +139,7 @@ def test_no_lock_that_was_held_in_the_parent_is_held_in_the_child(expected):
 def test_a_childs_workers_are_as_many_as_the_parents_and_single_threaded():
     def look():
         BatchRunner(64, progress=False).run(lambda _: torch.zeros(1), pairs_of(3), lambda: False)
-        return crew().size, crew().submit(torch.get_num_threads).result(), torch.get_num_threads()
+        return workers().size, workers().submit(torch.get_num_threads).result(), torch.get_num_threads()
 
     assert in_child(look) == (2, 1, 1)
     assert torch.get_num_threads() == 2
@@ -149,7 +148,7 @@ def test_a_childs_workers_are_as_many_as_the_parents_and_single_threaded():
 def test_a_child_that_was_told_to_use_one_thread_has_one_worker():
     def look():
         torch.set_num_threads(1)
-        return crew().size
+        return workers().size
 
     assert in_child(look) == 1
 

@@ -19,7 +19,7 @@ SHORT = "the sea belongs to the shore"
 LONG = "The sea belongs to the shore number 5. Rust belongs to iron. " * 30 + "He found it in the end."
 
 MODELS = {
-    "embedded": lambda _folder: None,
+    "bundled": lambda _folder: None,
     "llama": write_decoder,
     "mistral": lambda folder: write_decoder(folder, **mistral_config()),
     "bert": lambda folder: write_cross_encoder(folder, "bert"),
@@ -105,6 +105,22 @@ def test_windows_are_scored_as_by_windowed_over_a_scorer_that_cuts(scorer, detai
     assert found[1].window is None
 
 
+def test_what_was_counted_for_windows_is_scored_and_not_tokenised_again(folder, monkeypatch):
+    scorer = LocalScorer(folder, device="cpu", max_length=64, long_passages="windows").load()
+    encoder, seen = scorer._model.encoder, []
+    encodings = encoder._encodings
+
+    def noted(texts, **options):
+        seen.extend(texts)
+        return encodings(texts, **options)
+
+    monkeypatch.setattr(encoder, "_encodings", noted)
+    scored = scorer.score_detailed(QUERY, [SHORT, LONG])
+    assert scored[1].window is not None
+    assert len(seen) == len(set(seen)) > 4
+    assert {":" + SHORT, ":" + LONG[slice(*scored[1].window)]} <= set(seen)  # the colon is the prompt's
+
+
 @pytest.mark.parametrize("options", [{"long_passages": "error"}, {"truncate": "NONE"}])
 def test_error_names_the_passage_and_its_length(folder, detailed, options):
     scorer = LocalScorer(folder, device="cpu", max_length=64, **options)
@@ -176,7 +192,7 @@ def test_a_tiny_length_has_room_for_both_or_is_refused(scorer, detailed, max_len
         scored = detailed(tiny, LONG_QUERY, [LONG])
     except RequestRejectedError as error:
         assert "give a larger max_length" in str(error)  # noqa: PT017
-        assert tiny._loaded().encoder.frame("w") >= max_length
+        assert tiny._loaded().encoder.ask("w").frame >= max_length
     else:
         assert scored[0].query_truncated
         assert scored[0].truncated
@@ -186,7 +202,7 @@ def test_a_cancelled_call_stops_after_the_batch_under_way(folder):
     scorer = LocalScorer(folder, device="cpu", max_length=64, batch_tokens=64, long_passages="windows")
     stops = iter([False, False, True])
     with pytest.raises(CancelledError):
-        scorer._computed([(QUERY, [LONG * 5])], stopped=lambda: next(stops))
+        scorer._logits([scorer._part(QUERY, [LONG * 5], lambda: next(stops))], lambda: next(stops))
 
 
 def test_the_answer_at_the_end_is_found_with_windows_and_lost_without():

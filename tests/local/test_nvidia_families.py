@@ -12,7 +12,7 @@ from support.checkpoints import decoder_config, decoder_tensors, mistral_config,
 from support.tokenizers import llama_tokenizer
 
 from nvrerank import LocalScorer
-from nvrerank.local.attention import Packing, attend_in_turn
+from nvrerank.local.layers import Packing, attend_in_turn
 
 QUERY = "how do I make a class iterable?"
 PASSAGES = [
@@ -76,7 +76,7 @@ def test_the_comparison_would_notice_a_leaking_pack(tmp_path, monkeypatch):
     def leaking(query, key, value, packing):
         return attend_in_turn(query, key, value, Packing([sum(packing.lengths)], packing.device))
 
-    monkeypatch.setattr("nvrerank.local.packed.attend", leaking)
+    monkeypatch.setattr("nvrerank.local.decoder.attend", leaking)
     wrong = scorer.score(QUERY, PASSAGES)
     assert max(abs(a - b) for a, b in zip(right, wrong, strict=True)) > 1e-3
 

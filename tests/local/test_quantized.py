@@ -11,14 +11,14 @@ from support.checkpoints import mistral_config, write_cross_encoder, write_decod
 from torch import nn
 
 from nvrerank import LocalScorer
-from nvrerank.local.quantized import Int8Linear, by_floats, by_integers, integers_pay, quantize
+from nvrerank.local.layers import Int8Linear, by_floats, by_integers, integers_pay, quantize
 
 pytestmark = pytest.mark.filterwarnings("ignore:quantize='int8' saves memory but no time")  # without VNNI
 
 QUERY = "how do I make a class iterable?"
 PASSAGES = ["A class is iterable when it defines __iter__.", "Bananas.", "rust " * 40, "naïve 東京 🙂"]
 MODELS = {
-    "embedded": lambda _folder: None,
+    "bundled": lambda _folder: None,
     "llama": write_decoder,
     "mistral": lambda folder: write_decoder(folder, **mistral_config()),
     "bert": lambda folder: write_cross_encoder(folder, "bert"),
@@ -137,6 +137,4 @@ def test_what_it_is_not_for_is_refused_at_construction(options, words):
 
 def test_it_is_kept_by_a_pickle_and_told_by_the_repr():
     copy = pickle.loads(pickle.dumps(LocalScorer(device="cpu", quantize="int8")))
-    assert (
-        repr(copy) == "LocalScorer('nvrerank-embedded', device='cpu', dtype=int8, long_passages='truncate')"
-    )
+    assert repr(copy) == "LocalScorer('nvrerank-bundled', device='cpu', dtype=int8, long_passages='truncate')"

@@ -5,18 +5,16 @@ The oracles are the libraries that the vocabularies come from: tiktoken and Sent
 
 from __future__ import annotations
 
-import importlib.util
 import random
-from pathlib import Path
 from pydoc_data.topics import topics
 
 import pytest
 from support import reference
 from support.checkpoints import decoder_config, decoder_tensors, mistral_config, write_checkpoint
-from tokenizers import AddedToken, Tokenizer, models, normalizers, processors
 
+from bench.local import vocabularies
 from nvrerank import LocalScorer
-from nvrerank.local.prompt import PromptEncoder
+from nvrerank.local.prompts import PromptEncoder
 from nvrerank.models import NVIDIA_PROMPT
 from nvrerank.token_counter import EstimatedTokenCounter
 
@@ -42,21 +40,6 @@ PIECES = [
 ]
 
 
-def package_file(package: str, name: str) -> Path:
-    """A file that a package ships, found without importing the package."""
-    spec = importlib.util.find_spec(package)
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    return Path(next(iter(spec.submodule_search_locations))) / name
-
-
-def with_bos(tokenizer: Tokenizer, bos: str, bos_id: int) -> Tokenizer:
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"{bos} $A", special_tokens=[(bos, bos_id)]
-    )
-    return tokenizer
-
-
 class Llama3:
     config = decoder_config(vocab_size=128_256)
     special = ("<|end_of_text|>", "<|begin_of_text|>", "<|reserved_special_token_0|>")
@@ -66,17 +49,13 @@ class Llama3:
         from tiktoken.load import load_tiktoken_bpe
         from transformers.convert_slow_tokenizer import TikTokenConverter
 
-        file = str(package_file("llama_models", "llama3/tokenizer.model"))
-        converter = TikTokenConverter(vocab_file=file)
-        self.tokenizer = with_bos(converter.converted(), "<|begin_of_text|>", 128_000)
-        names = ["<|begin_of_text|>", "<|end_of_text|>"]
-        names += [f"<|reserved_special_token_{number}|>" for number in range(254)]
-        self.tokenizer.add_special_tokens(
-            [AddedToken(name, normalized=False, special=True) for name in names]
-        )
-        ranks = load_tiktoken_bpe(file)
+        file = vocabularies.llama3_file()
+        self.tokenizer = vocabularies.llama3()
         self._oracle = tiktoken.Encoding(
-            "llama3", pat_str=converter.pattern, mergeable_ranks=ranks, special_tokens={}
+            "llama3",
+            pat_str=TikTokenConverter(vocab_file=file).pattern,
+            mergeable_ranks=load_tiktoken_bpe(file),
+            special_tokens={},
         )
 
     def oracle(self, text: str) -> list[int]:
@@ -85,31 +64,13 @@ class Llama3:
 
 class Mistral:
     config = mistral_config(vocab_size=32_000)
-    special = ("</s>", "<s>", "<unk>")
+    special = vocabularies.MISTRAL_SPECIAL
 
     def __init__(self) -> None:
         import sentencepiece
 
-        file = str(package_file("mistral_common", "data/tokenizer.model.v1"))
-        self._oracle = sentencepiece.SentencePieceProcessor(model_file=file)
-        self.tokenizer = with_bos(self.rebuilt(), "<s>", 1)
-        self.tokenizer.add_special_tokens(list(self.special))
-
-    def rebuilt(self) -> Tokenizer:
-        """The same pieces as byte-pair merges: the better a piece's score, the earlier its merge."""
-        pieces = [self._oracle.id_to_piece(number) for number in range(self._oracle.get_piece_size())]
-        vocabulary = {piece: number for number, piece in enumerate(pieces)}
-        merges = [
-            (piece[:cut], piece[cut:])
-            for piece in sorted(pieces, key=lambda piece: -self._oracle.get_score(vocabulary[piece]))
-            for cut in range(1, len(piece))
-            if piece[:cut] in vocabulary and piece[cut:] in vocabulary and piece not in self.special
-        ]
-        model = models.BPE(vocabulary, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
-        tokenizer = Tokenizer(model)
-        spaces = [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
-        tokenizer.normalizer = normalizers.Sequence(spaces)
-        return tokenizer
+        self.tokenizer = vocabularies.mistral()
+        self._oracle = sentencepiece.SentencePieceProcessor(model_file=vocabularies.mistral_file())
 
     def oracle(self, text: str) -> list[int]:
         return [1, *self._oracle.encode(text)]

@@ -384,7 +384,7 @@ def test_a_setting_that_is_not_known_or_broken_is_refused_by_file(tmp_path, file
 
 def test_without_sentence_transformers_the_extra_is_named(tmp_path, monkeypatch):
     folder = save_tiny(tmp_path, "electra")
-    monkeypatch.setitem(sys.modules, "nvrerank.local.reference.loading", None)
+    monkeypatch.setitem(sys.modules, "nvrerank.local.transformers_model", None)
     with pytest.raises(MissingExtraError, match=r"nvrerank\[local\]"):
         LocalScorer(folder, device="cpu").load()
 

@@ -14,7 +14,7 @@ import pytest
 from support.checkpoints import write_decoder
 
 from nvrerank import LocalScorer, ModelLoadError
-from nvrerank.local.source import Source, find_source
+from nvrerank.local.settings import Source, find_source
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_folder_named_like_a_hub_model_wins(tmp_path, monkeypatch):
     assert (scorer.name, scorer.folder) == ("org/name", Path("org/name"))
 
 
-def test_a_hub_model_has_no_folder_and_the_embedded_one_has_the_packages():
+def test_a_hub_model_has_no_folder_and_the_bundled_one_has_the_packages():
     assert LocalScorer("org/name", device="cpu").folder is None
     assert (LocalScorer(device="cpu").folder / "model.safetensors").exists()
 

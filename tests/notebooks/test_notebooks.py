@@ -18,9 +18,9 @@ from notebooks.execute import FOLDER, blemishes, fingerprint
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 OURS = ("nvrerank", "langchain_nvrerank", "llamaindex_nvrerank")
 ANSWERS = {
-    "langchain_rag": "can get the source code",
-    "llamaindex_rag": "charge a fee for",
-    "hosted_and_local": "continues with the next cycle",
+    "langchain_rag": "Nobody is told what another member has borrowed",
+    "llamaindex_rag": "No appointment is needed except",
+    "hosted_and_local": "taken out of the country",
 }
 """What the context has to hold, so that a language model could answer."""
 

@@ -5,7 +5,7 @@ from fake_nim import steps, truth
 from pydantic import SecretStr, ValidationError
 
 from nvrerank import AuthenticationError, HostedScorer, MissingKeyError, Scorer
-from nvrerank.hosted.address import DEFAULT_MODEL
+from nvrerank.hosted.endpoint import DEFAULT_MODEL
 
 KEY = "nvapi-0123456789abcdefghij"
 URL = "http://127.0.0.1:1/v1"

@@ -1,5 +1,5 @@
-"""The Dockerfile, as far as it can be judged without building it: small, without root, nothing from the network but
-packages, and what it copies is there."""
+"""The Dockerfile, as far as it can be judged without building it: slim, without root, nothing from the
+network but packages, and what it copies is there."""
 
 import json
 import re

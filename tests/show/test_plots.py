@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 
 from nvrerank import Ranked, Ranking
 from nvrerank.show import plot_rank_flow, plot_scores, plot_sweep, threshold_sweep
-from nvrerank.show.drawing import BLUE, GREY, ORANGE
+from nvrerank.show.axes import BLUE, GREY, ORANGE
 
 pytestmark = pytest.mark.usefixtures("settings_stay")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from nvrerank.local.prompt import TokenPair
+from nvrerank.local.tokenization import TokenPair
 
 ERRORS = {
     "cuda": torch.OutOfMemoryError("CUDA out of memory"),

@@ -1,4 +1,4 @@
-"""Mining, held-out sets and export: small inputs with results worked out by hand."""
+"""Mining and export: small inputs with results worked out by hand."""
 
 import json
 import random
@@ -12,12 +12,9 @@ from tokenizers.models import WordPiece
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
-from nvrerank import Scorer
-from nvrerank.evaluation import evaluate
-from nvrerank.local.two_segment import TwoSegmentEncoder
-from training.corpora import Row, read_rows
+from nvrerank.local.bundled_model import TwoSegmentEncoder
+from training.corpora import TrainingRow, read_rows
 from training.export import average, export
-from training.holdout import held_out, write
 from training.mining import Passage, Question, mine, negatives
 from training.pairs import Texts, group
 
@@ -36,7 +33,7 @@ class Vectors:
 
 def rows(count):
     return [
-        Row(
+        TrainingRow(
             f"where is town {n}?",
             f"Town {n} lies on river {n % 7}. Its mayor is number {n}x.",
             "Towns",
@@ -58,13 +55,13 @@ def test_mining_never_returns_the_positive_nor_a_passage_that_holds_the_answer()
 
 
 def test_an_answer_inside_a_longer_word_does_not_count_as_held():
-    row = Row("q", "the positive text", "", "art", "s")
+    row = TrainingRow("q", "the positive text", "", "art", "s")
     kept = negatives(row, Passage("", "the positive text"), [Passage("", "a party"), Passage("", "Art!")])
     assert kept == [Passage("", "a party")]
 
 
 def test_copies_of_the_positive_are_no_negatives():
-    row = Row("q", "The long text of a positive.", "", "", "s")
+    row = TrainingRow("q", "The long text of a positive.", "", "", "s")
     copies = [
         Passage("other", "the long text of a POSITIVE"),
         Passage("", "More: the long text of a positive, and on."),
@@ -74,39 +71,20 @@ def test_copies_of_the_positive_are_no_negatives():
 
 def test_another_answer_to_the_same_question_is_no_negative():
     asked = [
-        Row("Where is town 1?", text, "", "", "s")
+        TrainingRow("Where is town 1?", text, "", "", "s")
         for text in ("Town 1 is here.", "There is town 1.", "No town.")
     ]
     twins = {asked[0].passage, asked[1].passage}
-    found = mine([*asked[:2], Row("else", asked[2].passage, "", "", "s")], Vectors(), depth=3)
+    found = mine([*asked[:2], TrainingRow("else", asked[2].passage, "", "", "s")], Vectors(), depth=3)
     assert all(
         not twins & {p.text for p in one.negatives} for one in found if one.query == "Where is town 1?"
     )
 
 
-def test_held_out_rows_were_never_given_to_mining():
-    many = [Row(f"q{n}", f"p{n}", "", "", "stackexchange") for n in range(2600)]
-    from training.mining import sampled
-
-    assert len(held_out(many, "stackexchange")) == 100
-    assert not set(held_out(many, "stackexchange")) & set(sampled(many))
-
-
-def test_a_held_out_set_is_one_that_nvrerank_eval_reads(tmp_path):
-    class Oracle(Scorer):
-        def score(self, query, passages):
-            number = query.removeprefix("where is town ").removesuffix("?")
-            return [float(f"Town {number} lies" in passage) for passage in passages]
-
-    write(rows(50), tmp_path / "towns")
-    report = evaluate(tmp_path / "towns", scorers=[Oracle()], metrics="R@1", limit_queries=20)
-    assert report.rows[1].average["R@1"].value == 1
-
-
 def test_only_english_rows_are_read(tmp_path):
     row = {"query": "q", "positive": "p", "title": None, "answer": "a", "source": "s", "lang": "en"}
     (tmp_path / "some.jsonl").write_text(json.dumps(row) + "\n" + json.dumps({**row, "lang": "ja"}) + "\n")
-    assert read_rows(tmp_path) == [Row("q", "p", "", "a", "some")]
+    assert read_rows(tmp_path) == [TrainingRow("q", "p", "", "a", "some")]
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from nvrerank.local.two_segment import EVIDENCE, TwoSegmentConfig, TwoSegmentEncoder, lexical_features
+from nvrerank import ModelLoadError
+from nvrerank.local.bundled_model import EVIDENCE, TwoSegmentConfig, TwoSegmentEncoder, lexical_features
+from nvrerank.local.checkpoint import Config
 from training.start import bert_tensors, fit_weights, set_frequencies
 
 from .conftest import CONFIG
@@ -108,10 +110,14 @@ def test_the_module_is_built_on_the_meta_device_and_loaded_strictly(model, pairs
     assert torch.equal(empty.eval()(pairs), model(pairs))
 
 
-def test_a_configuration_survives_json():
-    assert (
-        TwoSegmentConfig.from_dict(json.loads(json.dumps({**CONFIG.__dict__, "model_type": "x"}))) == CONFIG
-    )
+def config_of(tmp_path, values) -> TwoSegmentConfig:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(values))
+    return TwoSegmentConfig.read(Config.read(file))
+
+
+def test_a_configuration_survives_json(tmp_path):
+    assert config_of(tmp_path, {**CONFIG.__dict__, "model_type": "x"}) == CONFIG
 
 
 @pytest.mark.parametrize(
@@ -124,17 +130,17 @@ def test_a_configuration_survives_json():
         {"vocab_size": -1},
         {"first_crossing_layer": -1},
         {"num_hidden_layers": 2.5},
-        {"layer_norm_eps": None},
+        {"layer_norm_eps": "small"},
     ],
 )
-def test_a_nonsense_configuration_is_a_value_error(nonsense):
-    with pytest.raises(ValueError, match="must"):
-        TwoSegmentConfig.from_dict({**CONFIG.__dict__, **nonsense})
+def test_a_nonsense_configuration_is_refused_by_its_file(tmp_path, nonsense):
+    with pytest.raises(ModelLoadError, match=r"config\.json: .* must"):
+        config_of(tmp_path, {**CONFIG.__dict__, **nonsense})
 
 
-def test_a_missing_size_is_a_value_error():
-    with pytest.raises(ValueError, match="vocab_size"):
-        TwoSegmentConfig.from_dict({"hidden_size": 32})
+def test_a_missing_size_is_refused_by_its_name(tmp_path):
+    with pytest.raises(ModelLoadError, match="vocab_size"):
+        config_of(tmp_path, {"hidden_size": 32})
 
 
 def test_lexical_evidence_counts_matches_by_their_rarity():

@@ -13,22 +13,11 @@ import platform
 import sys
 
 from bench.hosted.cost import against_the_official_classes, overhead, ten_thousand
-from bench.hosted.faults import cancelled, freed, outage, quarter, tenth
+from bench.hosted.faults import cancellations, cancelled_slot, faults_10_percent, faults_25_percent, outage
 from bench.hosted.sharing import forks, loops, threads
 
-SCENARIOS = (
-    tenth,
-    quarter,
-    outage,
-    cancelled,
-    freed,
-    loops,
-    forks,
-    threads,
-    against_the_official_classes,
-    overhead,
-    ten_thousand,
-)
+FAULTS = (faults_10_percent, faults_25_percent, outage, cancellations, cancelled_slot)
+SCENARIOS = (*FAULTS, loops, forks, threads, against_the_official_classes, overhead, ten_thousand)
 
 
 def main(names: list[str]) -> int:

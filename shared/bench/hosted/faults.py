@@ -10,31 +10,43 @@ import time
 
 from fake_nim import steps  # type: ignore[import-not-found]  # of the tests
 
-from bench.hosted.nim import MODEL, PASSAGES, Deck, Finding, Outage, right, server, verdict
+from bench.hosted.fake_server import (
+    MODEL,
+    PASSAGES,
+    SLOW,
+    Finding,
+    MixedFaults,
+    Outage,
+    SlowQuery,
+    expected,
+    server,
+    verdict,
+    verdicts,
+)
 from nvrerank import HostedScorer
 
 
 def _under_faults(faults: int, most: int) -> Finding:
     async def main(url: str) -> list[str]:
         async with HostedScorer(MODEL, base_url=url, max_concurrency=32, max_retries=6) as scorer:
-            return await asyncio.gather(*(verdict(scorer, f"q{number}") for number in range(1000)))
+            return await verdicts(scorer, 1000)
 
-    with server(Deck, 1000, faults) as nim:
-        verdicts = asyncio.run(main(nim.url))
+    with server(MixedFaults, 1000, faults) as nim:
+        found = asyncio.run(main(nim.url))
         counts = nim.counts()
-    lost, wrong = sum(one.startswith("lost") for one in verdicts), verdicts.count("wrong")
+    lost, wrong = sum(one.startswith("lost") for one in found), found.count("wrong")
     return Finding(
         f"{lost} lost, {wrong} misordered, {counts.most_in_flight} in flight, {counts.requests} requests",
-        lost == wrong == 0 and counts.most_in_flight <= 32 and counts.requests <= most,  # noqa: PLR2004
+        lost == wrong == 0 and counts.most_in_flight <= 32 and counts.requests <= most,
     )
 
 
-def tenth() -> Finding:
+def faults_10_percent() -> Finding:
     """1,000 calls, 10 % faults of 15 kinds, 6 retries | 0 lost, 0 wrong, <= 32 at once, <= 1,100 sent."""
     return _under_faults(100, 1100)
 
 
-def quarter() -> Finding:
+def faults_25_percent() -> Finding:
     """1,000 calls, 25 % faults of 15 kinds, 6 retries | 0 lost, 0 wrong, <= 32 at once, <= 1,300 sent."""
     return _under_faults(250, 1300)
 
@@ -67,14 +79,14 @@ def outage() -> Finding:
     )
 
 
-def cancelled() -> Finding:
-    """20 s of calls, 70 % of them cancelled, 10 places | all usable after, nothing unretrieved."""
+def cancellations() -> Finding:
+    """20 s of calls, 70 % of them cancelled, max_concurrency=10 | all usable after, nothing unretrieved."""
     told: list[str] = []
 
     async def caller(scorer: HostedScorer, ends: float, chance: random.Random, done: list[int]) -> None:
         while time.monotonic() < ends:
             task = asyncio.create_task(scorer.ascore("q", PASSAGES))
-            if chance.random() < 0.7:  # noqa: PLR2004
+            if chance.random() < 0.7:
                 await asyncio.sleep(chance.random() * 0.03)
                 done[1] += task.cancel()
             await asyncio.wait({task})
@@ -89,7 +101,7 @@ def cancelled() -> Finding:
             begun = time.monotonic()
             after = await asyncio.gather(*(scorer.ascore(f"q{number}", PASSAGES) for number in range(10)))
             seconds = time.monotonic() - begun
-        return done, seconds, after == [right(f"q{number}") for number in range(10)]
+        return done, seconds, after == [expected(f"q{number}") for number in range(10)]
 
     with server(steps.rank, 0.02) as nim:
         (calls, stopped), seconds, well = asyncio.run(main(nim.url))
@@ -101,28 +113,26 @@ def cancelled() -> Finding:
     )
 
 
-def freed() -> Finding:
-    """A cancelled call's place, 300 times, cancelled after 0 to 20 ms | free again within 50 ms."""
+def cancelled_slot() -> Finding:
+    """max_concurrency=1, 300 calls cancelled after 0 to 20 ms | the next call is answered within 50 ms."""
 
     async def main(url: str) -> list[float]:
         waits = []
         async with HostedScorer(MODEL, base_url=url, max_concurrency=1) as scorer:
-            places = scorer._sender._places  # noqa: SLF001 (what is measured)
-            await scorer.aready()  # the very first use imports
+            await scorer.ascore("q", PASSAGES)  # the very first use imports
             for number in range(300):
-                call = asyncio.create_task(scorer.ascore("q", PASSAGES))
+                call = asyncio.create_task(scorer.ascore(SLOW, PASSAGES))
                 await asyncio.sleep(number / 300 * 0.02)
                 call.cancel()
                 begun = time.perf_counter()
-                await places.atake(5)
+                await scorer.ascore("q", PASSAGES)
                 waits.append(time.perf_counter() - begun)
-                places.give()
                 await asyncio.wait({call})
         return waits
 
-    with server(steps.rank, 5.0) as nim:
+    with server(SlowQuery, 5.0) as nim:
         waits = asyncio.run(main(nim.url))
     return Finding(
         f"{statistics.median(waits) * 1000:.2f} ms at the median, {max(waits) * 1000:.1f} ms at most",
-        max(waits) < 0.05,  # noqa: PLR2004
+        max(waits) < 0.05,
     )

@@ -8,23 +8,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 from fake_nim import steps  # type: ignore[import-not-found]  # of the tests
 
-from bench.hosted.nim import MODEL, PASSAGES, Finding, right, server, verdict
+from bench.hosted.fake_server import MODEL, PASSAGES, Finding, expected, server, verdict, verdicts
 from nvrerank import HostedScorer
 
 
 def loops() -> Finding:
     """46 calls over several event loops, one after another and at once | 0 lost, 0 wrong."""
-
-    async def some(scorer: HostedScorer, first: int, count: int) -> list[str]:
-        return await asyncio.gather(*(verdict(scorer, f"q{first + number}") for number in range(count)))
-
     with server(steps.rank, 0.01) as nim, HostedScorer(MODEL, base_url=nim.url) as scorer:
-        verdicts = [one for first in range(4) for one in asyncio.run(some(scorer, first * 4, 4))]
+        found = [one for first in range(4) for one in asyncio.run(verdicts(scorer, 4, first * 4))]
         with ThreadPoolExecutor(5) as threads:
-            runs = [threads.submit(asyncio.run, some(scorer, 100 * first, 6)) for first in range(1, 6)]
-            verdicts += [one for run in runs for one in run.result()]
-    well = verdicts.count("right")
-    return Finding(f"{well} of 46 right, over 9 loops", well == len(verdicts) == 46)  # noqa: PLR2004
+            runs = [threads.submit(asyncio.run, verdicts(scorer, 6, 100 * first)) for first in range(1, 6)]
+            found += [one for run in runs for one in run.result()]
+    well = found.count("right")
+    return Finding(f"{well} of 46 right, over 9 loops", well == len(found) == 46)
 
 
 def forks() -> Finding:
@@ -33,7 +29,7 @@ def forks() -> Finding:
     def well(scorer: HostedScorer, query: str) -> bool:
         if len(query) % 2:
             return asyncio.run(verdict(scorer, query)) == "right"
-        return scorer.score(query, PASSAGES) == right(query)
+        return scorer.score(query, PASSAGES) == expected(query)
 
     def forked(scorer: HostedScorer, child: int) -> int:
         pid = os.fork()
@@ -52,7 +48,7 @@ def forks() -> Finding:
         parent += well(scorer, "parent again")
         missing = sum(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids)
     total = parent + 8 * 48 - missing
-    return Finding(f"{total} of 402 right, in 9 processes", total == 402)  # noqa: PLR2004
+    return Finding(f"{total} of 402 right, in 9 processes", total == 402)
 
 
 def threads() -> Finding:
@@ -62,8 +58,8 @@ def threads() -> Finding:
             queries = [f"q{number}" for number in range(640)]
             answers = list(pool.map(lambda query: scorer.score(query, PASSAGES), queries))
         counts = nim.counts()
-    well = sum(answer == right(query) for answer, query in zip(answers, queries, strict=True))
+    well = sum(answer == expected(query) for answer, query in zip(answers, queries, strict=True))
     return Finding(
         f"{well} of 640 right, {counts.most_in_flight} in flight, {counts.accepted} connections",
-        well == 640 and counts.most_in_flight <= 8,  # noqa: PLR2004
+        well == 640 and counts.most_in_flight <= 8,
     )

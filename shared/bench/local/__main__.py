@@ -1,59 +1,52 @@
-"""`make bench`: plays the rounds of each workload and writes table, plot and raw figures."""
+"""`make bench`: runs the rounds of each workload and writes table, chart and raw figures."""
 
 from __future__ import annotations
 
 import argparse
-import time
+import logging
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from bench.local import plot, report
+from bench.local import bar_chart, comparison
+from bench.local.benchmark import Benchmark
 from bench.local.checkpoints import made
-from bench.local.contestants import chosen
-from bench.local.field import Field
-from bench.local.processes import ROOT
-from bench.local.session import Session
+from bench.local.peers import chosen
+from bench.local.pool import ROOT, WorkerPool
 from bench.local.workloads import Workload, workloads
+
+log = logging.getLogger(__name__)
 
 
 def main() -> None:
     """Runs what the command line asks for."""
     arguments = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     arguments.out.mkdir(parents=True, exist_ok=True)
     if not arguments.report_only:
         for checkpoint, some in groupby(_wanted(arguments.workloads), key=lambda one: one.checkpoint):
             _measure(checkpoint, list(some), arguments)
-    results = report.read_all(arguments.out / "results")
-    (arguments.out / "report.md").write_text(report.markdown(results))
-    text = report.text(results)
-    (arguments.out / "report.txt").write_text(text)
-    plot.draw(results, arguments.out / "report.png")
+    results = comparison.read_all(arguments.out / "results")
+    text = comparison.markdown(results)
+    (arguments.out / "report.md").write_text(text)
+    bar_chart.draw(results, arguments.out / "report.png")
     print(text)
 
 
 def _measure(checkpoint: str, some: list[Workload], arguments: argparse.Namespace) -> None:
-    folder, shape = made(checkpoint, arguments.out / "models", layers=arguments.layers)
+    folder, spec = made(checkpoint, arguments.out / "models", layers=arguments.layers)
     peers = chosen(arguments.peers, checkpoint)
     if arguments.one_worker:
         peers = [replace(peer, workers=peer.workers[:1]) for peer in peers]
-    with Field(folder, shape, arguments.venvs, arguments.out / "logs") as field:
-        _tell(f"{folder.name}: starting {', '.join(peer.name for peer in peers)}")
-        field.start(peers)
-        for worker, reason in field.failed.items():
-            _tell(f"not running: {worker}: {reason}")
-        session = Session(
-            field,
-            shape,
-            peers,
-            arguments.out,
-            arguments.rounds,
-            contended=arguments.contended,
-            tune=arguments.tune,
-            tell=_tell,
-        )
+    with WorkerPool(folder, spec, arguments.venvs, arguments.out / "logs") as pool:
+        log.info("%s: starting %s", folder.name, ", ".join(peer.name for peer in peers))
+        pool.start(peers)
+        for worker, reason in pool.failed.items():
+            log.info("not running: %s: %s", worker, reason)
+        asked = {name: getattr(arguments, name) for name in ("out", "rounds", "contended", "tune")}
+        benchmark = Benchmark(pool, spec, peers, **asked)
         for workload in some:
-            session.run(workload)
+            benchmark.run(workload)
 
 
 def _wanted(names: str | None) -> list[Workload]:
@@ -73,9 +66,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="that count, after one to warm up")
     parser.add_argument("--layers", type=int, help="depth of the decoders; default 1, the full depth is 16")
     parser.add_argument(
-        "--one-worker", action="store_true", help="without workers of two threads, which hold a model twice"
+        "--one-worker", action="store_true", help="without the replicas, which hold a model twice"
     )
-    parser.add_argument("--contended", action="store_true", help="a spinning process takes one core")
+    parser.add_argument("--contended", action="store_true", help="another process keeps one core busy")
     parser.add_argument(
         "--tune",
         choices=("missing", "again", "never"),
@@ -86,10 +79,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench")
     parser.add_argument("--venvs", type=Path, default=ROOT, help="where .venv-peers and its like are")
     return parser.parse_args()
-
-
-def _tell(line: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {line}", flush=True)
 
 
 if __name__ == "__main__":

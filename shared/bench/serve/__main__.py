@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import multiprocessing
-import os
 import signal
 import socket
 import subprocess
@@ -63,7 +62,7 @@ def server(*options: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
 def _is_ready(port: int) -> bool:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/health/ready", timeout=5) as answer:
-            return bool(answer.status == 200)  # noqa: PLR2004
+            return bool(answer.status == 200)
     except OSError:
         return False
 
@@ -135,9 +134,8 @@ def stop(requests: list[Asked]) -> None:
             process.send_signal(signal.SIGTERM)
             await asyncio.gather(*under_way)
             tally = callers.tally
-            print(
-                f"  {done} before it, in all {dict(tally.statuses)}, lost {tally.lost}, wrong {tally.wrong}"
-            )
+            print(f"  {done} before it, then {dict(tally.statuses)}")
+            print(f"  lost {tally.lost}, wrong {tally.wrong}")
             callers.close()
 
         asyncio.run(call())
@@ -150,9 +148,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="of each load")
     seconds = parser.parse_args().seconds
     about = machine()
-    print(
-        f"{about['processor']}, {about['cores']} cores, Python {about['python']}, load {os.getloadavg()[0]:.1f}"
-    )
+    print(f"{about['processor']}, {about['cores']} cores, Python {about['python']}")
+    print(f"load before {about['load_before']:.1f}")
     requests = workload()
     print(f"{_CALLERS} callers of {_PASSAGES} passages, each request computed by itself")
     alone = capacity(requests, seconds, "--batch-tokens", "1")

@@ -44,7 +44,7 @@ class Tally:
     def add(self, status: int, body: bytes, one: Asked, seconds: float) -> None:
         """One answer."""
         self.statuses[status] += 1
-        if status == 200:  # noqa: PLR2004
+        if status == 200:
             self.seconds.append(seconds)
             by_index = {entry["index"]: entry["logit"] for entry in json.loads(body)["rankings"]}
             near = [abs(by_index[index] - logit) < _NEAR for index, logit in enumerate(one.logits)]

@@ -41,7 +41,7 @@ def rank(
     question: Annotated[str, typer.Argument(help="What you want to know.")],
     files: Annotated[list[str], typer.Argument(help="Text files; - is standard input.", metavar="FILE")],
     *,
-    model: Annotated[str | None, typer.Option(help="Folder or hub name; else the embedded model.")] = None,
+    model: Annotated[str | None, typer.Option(help="Folder or hub name; else the bundled model.")] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda.")] = None,
     hosted: Annotated[

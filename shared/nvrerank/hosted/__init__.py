@@ -1,6 +1,6 @@
 """Scoring with a ranking API over HTTP."""
 
-from .messages import Usage
+from .protocols import Usage
 from .scorer import HostedScorer
 
 __all__ = ["HostedScorer", "Usage"]

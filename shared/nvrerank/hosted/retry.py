@@ -1,14 +1,17 @@
-"""What follows each try: another one, a poll, or nothing. Pure: opens no connection, draws no chance."""
+"""What comes of a request, and what follows: another try, a poll, or nothing. Pure: no I/O, no chance.
+
+Nothing here shows a key, a query or a passage in its repr.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
+from typing import Generic, Literal, TypeVar
 
-from .address import status_url
-from .messages import Outcome, Reply, Request
+from .endpoint import status_url
 
 AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses that another try may mend."""
@@ -21,20 +24,83 @@ _FIRST_POLL = 0.25
 _LONGEST_POLL = 2.0
 _SECONDS = re.compile(r"\d{1,9}(\.\d{1,9})?", re.ASCII)
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class ApiRequest(Generic[T]):
+    """A request, how its answer is read, and what an error about it must know.
+
+    Attributes:
+        url: Where to.
+        read: The body of an answer of status 200 -> what is wanted; raises BadResponseError.
+        body: What to post; None: a GET.
+        model: The model it names.
+        texts: Its query and passages; never to be shown.
+        positions: The caller's indices of its passages.
+    """
+
+    url: str
+    read: Callable[[bytes], T]
+    body: bytes | None = field(default=None, repr=False)
+    model: str | None = None
+    texts: Sequence[str] = field(default=(), repr=False)
+    positions: Sequence[int] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A complete answer, of whatever status.
+
+    Attributes:
+        status: The HTTP status.
+        headers: Lower-case names.
+        body: Decoded bytes.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """No complete answer.
+
+    Attributes:
+        kind: "broken": refused, reset, cut short, or too slow for the transport; "late": the
+            deadline passed; "tls": no trust; "garbled": too big or undecodable; "unreadable": not what
+            the protocol says; "cut": JSON that stops half way, though whole by its framing; "invalid": what
+            was to be sent is no valid HTTP.
+        words: What the transport said.
+        cause: What was raised, if nobody foresaw it; it holds nothing of the exchange.
+        unreadable: The reply that the protocol could not read.
+    """
+
+    kind: Literal["broken", "late", "tls", "garbled", "unreadable", "cut", "invalid"]
+    words: str = field(default="", repr=False)  # it may quote the server, who may quote the key
+    cause: Exception | None = field(default=None, repr=False)
+    unreadable: Reply | None = None
+
+
+Outcome = Reply | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
     """A request to send, after a pause.
 
     Attributes:
-        request: What to send.
+        url: Where to.
+        body: What to post; None: a GET.
         pause: Seconds to wait before.
-        tries: How many times the request was sent after this turn.
-        polls: How often its answer was asked for after this turn.
-        cut: Whether an answer before this turn was JSON that stopped half way.
+        tries: How many times the request was sent after this attempt.
+        polls: How often its answer was asked for after this attempt.
+        cut: Whether an answer before this attempt was JSON that stopped half way.
     """
 
-    request: Request
+    url: str
+    body: bytes | None = field(default=None, repr=False)
     pause: float = 0.0
     tries: int = 1
     polls: int = 0
@@ -42,8 +108,8 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """How long a caller is patient.
+class RetryPolicy:
+    """When a request is sent again.
 
     Attributes:
         max_retries: Tries after the first.
@@ -53,47 +119,44 @@ class Policy:
     max_retries: int
     polls: bool
 
-    def next_turn(
-        self, turn: Turn, outcome: Outcome, *, remaining: float, chance: float, now: float
-    ) -> Turn | None:
-        """What to do after a turn; None: its outcome is final.
+    def following(
+        self, attempt: Attempt, outcome: Outcome, *, remaining: float, chance: float, now: float
+    ) -> Attempt | None:
+        """What to do after an attempt; None: its outcome is final.
 
         Args:
-            turn: The turn.
+            attempt: The attempt.
             outcome: What came of it.
             remaining: Seconds left of the call's deadline.
             chance: 0..1, the share of the longest back-off to wait.
             now: Seconds since the epoch.
         """
-        following = self._poll(turn, outcome, now)
-        if following is None and turn.tries <= self.max_retries and may_try_again(outcome, turn):
+        following = self._poll(attempt, outcome, now)
+        if following is None and attempt.tries <= self.max_retries and _may_try_again(attempt, outcome):
             pause = retry_after(outcome, now)
             if pause is None:
-                pause = backoff(turn.tries, chance)
-            following = Turn(turn.request, pause, turn.tries + 1, turn.polls, turn.cut or _is_cut(outcome))
+                pause = backoff(attempt.tries, chance)
+            cut = attempt.cut or (isinstance(outcome, Failure) and outcome.kind == "cut")
+            following = replace(attempt, pause=pause, tries=attempt.tries + 1, cut=cut)
         return following if following and following.pause < remaining else None
 
-    def _poll(self, turn: Turn, outcome: Outcome, now: float) -> Turn | None:
+    def _poll(self, attempt: Attempt, outcome: Outcome, now: float) -> Attempt | None:
         """The next question for an answer that is not there yet."""
         if not (self.polls and isinstance(outcome, Reply) and outcome.status == ACCEPTED):
             return None
-        url = turn.request.url if turn.polls else status_url(outcome.headers.get("nvcf-reqid", ""))
+        url = attempt.url if attempt.polls else status_url(outcome.headers.get("nvcf-reqid", ""))
         if url is None:
             return None
         asked = retry_after(outcome, now) or 0.0
-        pause = max(asked, min(_LONGEST_POLL, _FIRST_POLL * 2**turn.polls))
-        return Turn(Request(url), pause, turn.tries, turn.polls + 1, turn.cut)
+        pause = max(asked, min(_LONGEST_POLL, _FIRST_POLL * 2**attempt.polls))
+        return replace(attempt, url=url, body=None, pause=pause, polls=attempt.polls + 1)
 
 
-def may_try_again(outcome: Outcome, turn: Turn) -> bool:
+def _may_try_again(attempt: Attempt, outcome: Outcome) -> bool:
     """Whether the same request may fare better; JSON that stops half way a second time will again."""
     if isinstance(outcome, Reply):
         return outcome.status in AGAIN
-    return outcome.kind == "broken" or (outcome.kind == "cut" and not turn.cut)
-
-
-def _is_cut(outcome: Outcome) -> bool:
-    return not isinstance(outcome, Reply) and outcome.kind == "cut"
+    return outcome.kind == "broken" or (outcome.kind == "cut" and not attempt.cut)
 
 
 def backoff(tries: int, chance: float) -> float:
@@ -108,20 +171,12 @@ def retry_after(outcome: Outcome, now: float) -> float | None:
     """
     if not isinstance(outcome, Reply):
         return None
-    milliseconds = _seconds(outcome.headers, "retry-after-ms")
-    if milliseconds is not None:
-        return milliseconds / 1000
-    seconds = _seconds(outcome.headers, "retry-after")
-    return seconds if seconds is not None else _until(outcome.headers.get("retry-after", ""), now)
-
-
-def _seconds(headers: Mapping[str, str], name: str) -> float | None:
-    text = headers.get(name, "").strip()
-    return float(text) if _SECONDS.fullmatch(text) else None
-
-
-def _until(date: str, now: float) -> float | None:
+    asked = ""
+    for name, unit in (("retry-after-ms", 1000), ("retry-after", 1)):
+        asked = outcome.headers.get(name, "").strip()
+        if _SECONDS.fullmatch(asked):
+            return float(asked) / unit
     try:
-        return max(0.0, parsedate_to_datetime(date.strip()).timestamp() - now)
+        return max(0.0, parsedate_to_datetime(asked).timestamp() - now)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import ssl
-import time
-import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -15,25 +14,25 @@ from pathlib import Path
 from types import EllipsisType
 from typing import Any, Self
 
+from nvrerank.batches import put_back
 from nvrerank.errors import MissingKeyError, RequestRejectedError, ScorerClosedError
 from nvrerank.per_process import PerProcess
 from nvrerank.scorer import Scale, Scored, Scorer, scoring_errors
 from nvrerank.texts import clean_query
 from nvrerank.token_counter import TokenCounter
-from nvrerank.truncation import Notices
+from nvrerank.truncation import Notices, warn_caller
 from nvrerank.windows import Cutting, LongPassages, WindowPlan
 
-from .call import Batch, Call
-from .key import ExtraHeaders, Key
-from .messages import Request, Scores, Truncate, Usage
-from .plan import plan
-from .problems import refuses
-from .replies import dumps
-from .sender import Question, Sender
-from .served import Served
+from .client import Client
+from .concurrency import in_tasks, in_threads
+from .credentials import ExtraHeaders, Key
+from .deadline import Deadline
+from .discovery import Discovery, is_ready
+from .error_mapping import refuses
+from .protocols import Scores, Truncate, Usage, plan_requests, total_usage
+from .retry import ApiRequest
 from .settings import checked_settings
 from .token_counter import find_token_counter
-from .workers import in_tasks, in_threads
 
 _CALLS_REMEMBERED = 100
 
@@ -121,21 +120,21 @@ class HostedScorer(Scorer):
             "transport": transport,
             "send_key_over_http": send_key_over_http,
         }
-        self._settings = settings = checked_settings(key=key, headers=extra, **self._arguments)
+        self._settings = settings = checked_settings(self._arguments, key, extra)
         self._arguments["extra_body"] = settings.extra_body
         self._scale = settings.scale
-        self._optional = settings.address.protocol.optional
-        self._served = Served(settings)
+        self._optional = settings.endpoint.protocol.optional
+        self._discovery = Discovery(settings)
         self._usage: deque[Usage] = deque(maxlen=_CALLS_REMEMBERED)
         self._notices = Notices()
         self._closed = False
-        self._senders = PerProcess(partial(Sender, settings))
-        weakref.finalize(self, _close, self._senders)
+        self._clients = PerProcess(partial(Client, settings))
+        weakref.finalize(self, _close, self._clients)
 
     @property
     def name(self) -> str:
         """The model's name; "HostedScorer" until a server has been asked for its model."""
-        return self._served.model or type(self).__name__
+        return self._discovery.model or type(self).__name__
 
     @property
     def scale(self) -> Scale:
@@ -149,15 +148,17 @@ class HostedScorer(Scorer):
 
     def token_counter(self, query: str) -> TokenCounter:
         """What counts passages beside this query, exactly if the model's tokenizer is on this machine."""
-        return find_token_counter(self._served.model, clean_query(query))
+        return find_token_counter(self._discovery.model, clean_query(query))
 
     def models(self) -> list[str]:
         """Ids of the models served, base models before LoRA adapters; of NVIDIA's host those we know."""
-        return self._served.models(self._sender)
+        client, asked = self._client, self._discovery
+        return asked.hosted() or client.ask(asked.request, Deadline(self._settings.timeout))
 
     async def amodels(self) -> list[str]:
         """As `models`, without blocking the event loop."""
-        return await self._served.amodels(self._sender)
+        client, asked = self._client, self._discovery
+        return asked.hosted() or await client.aask(asked.request, Deadline(self._settings.timeout))
 
     def ready(self) -> bool:
         """Whether a server of your own says that it is ready; asked once, without trying again.
@@ -166,30 +167,32 @@ class HostedScorer(Scorer):
             ValueError: It is NVIDIA's host, which does not tell.
             ServiceUnavailableError: Its certificate is not trusted.
         """
-        return self._served.ready(self._sender)
+        client, health = self._client, self._discovery.health()
+        return is_ready(client, client.send(health, Deadline(self._settings.timeout)))
 
     async def aready(self) -> bool:
         """As `ready`, without blocking the event loop."""
-        return await self._served.aready(self._sender)
+        client, health = self._client, self._discovery.health()
+        return is_ready(client, await client.asend(health, Deadline(self._settings.timeout)))
 
     def with_key(self, api_key: object) -> Self:
         """A scorer with the same settings and this key, a str or a SecretStr."""
         key = Key(api_key, explicit=True)
         del api_key
-        headers = self._settings.headers.items()
+        headers = self._settings.credentials.headers.values
         return type(self)(**self._arguments, api_key=key, headers=headers)
 
     def close(self) -> None:
         """Closes all connections; the scorer can't be used any more."""
         self._closed = True
-        _close(self._senders)
+        _close(self._clients)
 
     async def aclose(self) -> None:
         """As `close`, from a coroutine: waits until this event loop's connections are closed."""
         self._closed = True
-        sender = self._senders.peek()
-        if sender:
-            await sender.clients.aclose()
+        client = self._clients.peek()
+        if client:
+            await client.aclose()
 
     def __enter__(self) -> Self:
         return self
@@ -210,124 +213,127 @@ class HostedScorer(Scorer):
         return self
 
     def __reduce__(self) -> tuple[Callable[..., HostedScorer], tuple[object, ...]]:
-        settings = self._settings
-        headers = settings.headers.without_secrets()
-        passed = settings.key.lost or settings.key.explicit or len(headers) < len(settings.headers.items())
-        key_from = "argument" if passed else "environment" if settings.keyed else "nowhere"
+        held = self._settings.credentials
+        headers = held.headers.without_secrets()
+        passed = held.key.lost or held.key.explicit or len(headers) < len(held.headers.values)
+        key_from = "argument" if passed else "environment" if held.keyed else "nowhere"
         return _restored, (type(self), self._arguments, headers, key_from)
 
     def __repr__(self) -> str:
-        if not hasattr(self, "_served"):
+        if not hasattr(self, "_discovery"):
             return f"{type(self).__name__}(?)"  # in a traceback of the constructor
-        settings, address = self._settings, self._settings.address
-        where = f"{self._served.model!r}, url={address.endpoint!r}, protocol={address.protocol.name!r}"
+        settings, endpoint = self._settings, self._settings.endpoint
+        where = f"{self._discovery.model!r}, url={endpoint.url!r}, protocol={endpoint.protocol.name!r}"
         long = f"long_passages={settings.long_passages!r}, truncate={settings.truncate!r}"
         told = {name: self._arguments[name] for name in ("scale", "extra_body") if self._arguments[name]}
         more = "".join(f", {name}={value!r}" for name, value in told.items())
         return f"{type(self).__name__}({where}, {long}{more})"
 
     @property
-    def _sender(self) -> Sender:
+    def _client(self) -> Client:
         """This process's connections; a forked child never touches its parent's."""
         if self._closed:
             raise ScorerClosedError(f"this {type(self).__name__} is closed: make a new one")
-        if self._settings.key.lost:
+        if self._settings.credentials.key.lost:
             raise MissingKeyError(
                 f"this {type(self).__name__} was unpickled, and a pickle holds no key and no secret header: "
                 "use with_key(...), or make a new one"
             )
-        return self._senders.get()
+        return self._clients.get()
 
     def _score(self, query: str, passages: Sequence[str]) -> list[Scored]:
+        deadline = Deadline(self._settings.timeout)
         if self._settings.long_passages != "windows":
-            return self._scored(self._logits(query, passages))
-        began = time.monotonic()
+            return self._answered(query, passages, deadline)
         windows = self._windows(query, passages)
         with windows.naming_passages():
-            return self._pooled(windows, self._logits(windows.query or query, windows.texts, began))
+            scored = self._answered(windows.query or query, windows.texts, deadline)
+        return self._pooled(windows, scored)
 
     async def _ascore(self, query: str, passages: Sequence[str]) -> list[Scored]:
-        """As `_score`, in tasks, whose places a cancelled call frees; windows are planned in a thread."""
+        """As `_score`, in tasks, whose slots a cancelled call frees; windows are planned in a thread."""
+        deadline = Deadline(self._settings.timeout)
         if self._settings.long_passages != "windows":
-            return self._scored(await self._alogits(query, passages))
-        began = time.monotonic()
+            return await self._aanswered(query, passages, deadline)
         windows = await asyncio.to_thread(scoring_errors(self)(self._windows), query, passages)
         with windows.naming_passages():
-            return self._pooled(windows, await self._alogits(windows.query or query, windows.texts, began))
+            scored = await self._aanswered(windows.query or query, windows.texts, deadline)
+        return self._pooled(windows, scored)
 
-    def _logits(self, query: str, texts: Sequence[str], began: float | None = None) -> list[float]:
-        sender, call, width = self._opened(query, texts, began)
-        model = self._served.find(call, sender)
-        in_threads(call, lambda batch: self._ask(sender, call, model, batch), width)
-        return self._finish(call)
+    def _answered(self, query: str, texts: Sequence[str], deadline: Deadline) -> list[Scored]:
+        """Texts that need not be cut, scored."""
+        client, settings = self._client, self._settings
+        strict, more = settings.endpoint.nvidia, settings.extra_bytes
+        plan = plan_requests(query, texts, settings.batch, strict=strict, more=more)
+        if self._discovery.needed:
+            self._discovery.find(client, deadline)
+        ask = partial(self._ask, client, deadline, query, texts)
+        return self._finish(plan, in_threads(ask, plan, settings.max_concurrency, deadline))
 
-    async def _alogits(self, query: str, texts: Sequence[str], began: float | None = None) -> list[float]:
-        sender, call, width = self._opened(query, texts, began)
-        model = await self._served.afind(call, sender)
-        await in_tasks(call, lambda batch: self._aask(sender, call, model, batch), width)
-        return self._finish(call)
+    async def _aanswered(self, query: str, texts: Sequence[str], deadline: Deadline) -> list[Scored]:
+        """As `_answered`, in tasks."""
+        client, settings = self._client, self._settings
+        strict, more = settings.endpoint.nvidia, settings.extra_bytes
+        plan = plan_requests(query, texts, settings.batch, strict=strict, more=more)
+        if self._discovery.needed:
+            await self._discovery.afind(client, deadline)
+        ask = partial(self._aask, client, deadline, query, texts)
+        return self._finish(plan, await in_tasks(ask, plan, settings.max_concurrency))
 
-    def _ask(self, sender: Sender, call: Call, model: str | None, batch: Batch) -> Scores:
+    def _ask(
+        self, client: Client, deadline: Deadline, query: str, texts: Sequence[str], positions: list[int]
+    ) -> Scores:
         """A batch's scores; a server that refuses what is optional is asked without it, from then on."""
-        optional = self._optional
+        passages, optional = [texts[position] for position in positions], self._optional
         try:
-            return sender.ask(call, self._question(call, model, batch, optional))
+            return client.ask(self._request(query, passages, positions, optional), deadline)
         except RequestRejectedError as error:
             if not refuses(error, optional):
                 raise
             self._optional = frozenset()
-        return sender.ask(call, self._question(call, model, batch, frozenset()))
+        return client.ask(self._request(query, passages, positions, self._optional), deadline)
 
-    async def _aask(self, sender: Sender, call: Call, model: str | None, batch: Batch) -> Scores:
+    async def _aask(
+        self, client: Client, deadline: Deadline, query: str, texts: Sequence[str], positions: list[int]
+    ) -> Scores:
         """As `_ask`, in a task."""
-        optional = self._optional
+        passages, optional = [texts[position] for position in positions], self._optional
         try:
-            return await sender.aask(call, self._question(call, model, batch, optional))
+            return await client.aask(self._request(query, passages, positions, optional), deadline)
         except RequestRejectedError as error:
             if not refuses(error, optional):
                 raise
             self._optional = frozenset()
-        return await sender.aask(call, self._question(call, model, batch, frozenset()))
+        return await client.aask(self._request(query, passages, positions, self._optional), deadline)
+
+    def _request(
+        self, query: str, passages: list[str], positions: list[int], optional: frozenset[str]
+    ) -> ApiRequest[Scores]:
+        settings, protocol, model = self._settings, self._settings.endpoint.protocol, self._discovery.model
+        body: dict[str, Any] = {"model": model} if protocol.needs_model else {}
+        body |= protocol.body(query, passages, settings.truncate, settings.raw)
+        refused = protocol.optional - optional
+        body = {name: value for name, value in body.items() if name not in refused} | settings.extra_body
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        read = partial(protocol.read, len(passages))
+        return ApiRequest(settings.endpoint.url, read, text.encode(), model, (query, *passages), positions)
 
     def _windows(self, query: str, texts: Sequence[str]) -> WindowPlan:
         return Cutting().plan(self.token_counter(query), texts)
 
-    def _pooled(self, windows: WindowPlan, logits: Sequence[float]) -> list[Scored]:
+    def _pooled(self, windows: WindowPlan, scored: Sequence[Scored]) -> list[Scored]:
         if windows.query is not None:
             self._notices.query()
-        return windows.pooled(self._scored(logits))
+        return windows.pooled(scored)
 
-    def _scored(self, logits: Sequence[float]) -> list[Scored]:
-        refused = self._settings.truncate == "NONE"
-        return [Scored(logit, truncated=False if refused else None) for logit in logits]
-
-    def _opened(self, query: str, texts: Sequence[str], began: float | None) -> tuple[Sender, Call, int]:
-        """What sends, a call, and how many of its requests may be under way at once."""
-        settings, sender = self._settings, self._sender
-        more = len(dumps(settings.extra_body))
-        batches = plan(query, texts, settings.batch, strict=settings.address.nvidia, more=more)
-        return (
-            sender,
-            Call(settings.timeout, query, texts, batches, began),
-            min(len(batches), settings.max_concurrency),
-        )
-
-    def _question(
-        self, call: Call, model: str | None, batch: Batch, optional: frozenset[str]
-    ) -> Question[Scores]:
-        settings, protocol = self._settings, self._settings.address.protocol
-        body = protocol.body(model, call.query, batch.passages, settings.truncate, settings.raw)
-        refused = protocol.optional - optional
-        body = {name: value for name, value in body.items() if name not in refused} | settings.extra_body
-        read = partial(protocol.read, len(batch.passages))
-        return Question(Request(settings.address.endpoint, dumps(body)), read, model, batch)
-
-    def _finish(self, call: Call) -> list[float]:
-        scores = call.scores()
-        self._usage.append(call.usage())  # needs no lock, which a fork might find taken
+    def _finish(self, plan: list[list[int]], answers: Sequence[Scores]) -> list[Scored]:
+        """The scores in input order; notes what they cost and what scale they are of."""
+        logits = put_back(plan, [one.logits for one in answers], sum(map(len, plan)))
+        self._usage.append(total_usage([one.usage for one in answers]))  # no lock: a fork might find it taken
         if self._settings.scale is None:
-            self._learn_scale(scores)
-        return scores
+            self._learn_scale(logits)
+        truncated = False if self._settings.truncate == "NONE" else None
+        return [Scored(logit, truncated) for logit in logits]
 
     def _learn_scale(self, scores: Sequence[float]) -> None:
         """A number outside 0..1 is proof, the first call's lying within it a hint."""
@@ -336,10 +342,10 @@ class HostedScorer(Scorer):
             return
         mistaken, self._scale = self._scale == "probability", "logit"
         if mistaken:
-            warnings.warn(
+            warn_caller(
                 f"{self.name} gives logits, but its scores before were all within 0..1 and were taken for "
                 "probabilities: say scale='logit'",
-                stacklevel=6,
+                UserWarning,
             )
 
 
@@ -353,7 +359,7 @@ def _restored(
     return kind(**arguments, headers=headers, api_key=key)
 
 
-def _close(senders: PerProcess[Sender]) -> None:
-    sender = senders.peek()
-    if sender:
-        sender.clients.close()
+def _close(clients: PerProcess[Client]) -> None:
+    client = clients.peek()
+    if client:
+        client.close()

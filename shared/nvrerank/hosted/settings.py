@@ -11,13 +11,14 @@ from types import EllipsisType
 from typing import Any, get_args
 
 from nvrerank import models
+from nvrerank._checks import checked_integer
 from nvrerank.errors import MissingKeyError
 from nvrerank.scorer import Scale
 from nvrerank.windows import LongPassages, settled
 
-from .address import Address, find_address, hosted_id, key_goes
-from .key import ExtraHeaders, Key
-from .messages import Truncate
+from .credentials import Credentials, ExtraHeaders, Key
+from .endpoint import Endpoint, find_endpoint, hosted_id, may_send_key
+from .protocols import Truncate
 
 _MOST_PASSAGES = 512
 _LONGEST_NAME = 128
@@ -35,15 +36,13 @@ _RESERVED_TOO = {
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class HostedSettings:
     """How a scorer works.
 
     Attributes:
-        address: Where.
+        endpoint: The server and its protocol.
         model: The model that requests name; None: whatever the server has.
-        key: The key; it goes along with requests if `keyed`.
-        keyed: Whether it does.
-        headers: The caller's own.
+        credentials: The key and the caller's own headers.
         timeout: Seconds a call may take.
         max_retries: Tries after the first.
         max_concurrency: Requests at once.
@@ -53,15 +52,14 @@ class Settings:
         scale: What the scores are; None: the replies tell.
         raw: Whether raw scores are asked for.
         extra_body: More members of every request's body.
+        extra_bytes: How long they are.
         verify: What TLS trusts.
         transport: The caller's own httpx transport.
     """
 
-    address: Address
+    endpoint: Endpoint
     model: str | None
-    key: Key
-    keyed: bool
-    headers: ExtraHeaders
+    credentials: Credentials
     timeout: float
     max_retries: int
     max_concurrency: int
@@ -71,57 +69,47 @@ class Settings:
     scale: Scale | None
     raw: bool
     extra_body: dict[str, Any]
+    extra_bytes: int
     verify: bool | ssl.SSLContext
     transport: object | None
 
 
-def checked_settings(
-    model: str | None,
-    *,
-    base_url: str | None,
-    key: Key,
-    headers: ExtraHeaders,
-    protocol: str | None,
-    timeout: float,
-    max_retries: int,
-    max_concurrency: int,
-    max_batch_size: int | None,
-    long_passages: LongPassages | None,
-    truncate: Truncate | EllipsisType | None,
-    scale: Scale | None,
-    extra_body: Mapping[str, object] | None,
-    verify: bool | str | Path | ssl.SSLContext,
-    transport: object | None,
-    send_key_over_http: bool,
-) -> Settings:
+def checked_settings(given: Mapping[str, Any], key: Key, headers: ExtraHeaders) -> HostedSettings:
     """Checks everything that can be checked without a connection.
+
+    Args:
+        given: The other arguments of `HostedScorer`, of any type.
+        key: The key.
+        headers: The caller's own headers.
 
     Raises:
         TypeError: An argument is of the wrong type.
         ValueError: An argument is out of range, malformed, or at odds with another.
         MissingKeyError: NVIDIA's host wants a key and there is none.
     """
-    model = _checked_model(model)
-    address = find_address(model, base_url, protocol)
-    named = _named(model, address, base_url)
-    long = _checked_long(long_passages, truncate, named, address)
-    return Settings(
-        address=address,
+    base_url, truncate, scale = given["base_url"], given["truncate"], given["scale"]
+    model = _checked_model(given["model"])
+    endpoint = find_endpoint(model, base_url, given["protocol"])
+    named = _named(model, endpoint, base_url)
+    keyed = _keyed(endpoint, key, headers.checked(), send_key_over_http=given["send_key_over_http"])
+    long = _checked_long(given, named, endpoint)
+    extra = _checked_extra(given["extra_body"], endpoint)
+    return HostedSettings(
+        endpoint=endpoint,
         model=named,
-        key=key,
-        keyed=_keyed(address, key, headers.checked(), send_key_over_http=send_key_over_http),
-        headers=headers,
-        timeout=_seconds(timeout),
-        max_retries=_integer("max_retries", max_retries, least=0),
-        max_concurrency=_integer("max_concurrency", max_concurrency, least=1),
-        batch=_batch(max_batch_size, address, model),
+        credentials=Credentials(key, headers, keyed),
+        timeout=_seconds(given["timeout"]),
+        max_retries=checked_integer("max_retries", given["max_retries"], least=0),
+        max_concurrency=checked_integer("max_concurrency", given["max_concurrency"], least=1),
+        batch=_batch(given["max_batch_size"], endpoint, model),
         long_passages=long,
         truncate=("NONE" if long == "error" else "END") if isinstance(truncate, EllipsisType) else truncate,
-        scale=_checked_scale(scale, address) or address.protocol.scale,
+        scale=_checked_scale(scale, endpoint) or endpoint.protocol.scale,
         raw=scale != "probability",
-        extra_body=_checked_extra(extra_body, address),
-        verify=_checked_verify(verify),
-        transport=_checked_transport(transport),
+        extra_body=extra,
+        extra_bytes=len(json.dumps(extra, ensure_ascii=False).encode()),
+        verify=_checked_verify(given["verify"]),
+        transport=_checked_transport(given["transport"]),
     )
 
 
@@ -136,29 +124,30 @@ def _checked_model(model: str | None) -> str | None:
     return name
 
 
-def _named(model: str | None, address: Address, base_url: str | None) -> str | None:
+def _named(model: str | None, endpoint: Endpoint, base_url: str | None) -> str | None:
     """The name that requests carry."""
-    if not address.nvidia or address.protocol.name != "nim":
+    if not endpoint.nvidia or endpoint.protocol.name != "nim":
         return model
-    if model is None and address != find_address(None, None, None):
+    if model is None and endpoint != find_endpoint(None, None, None):
         raise ValueError(f"name the model that {base_url} serves: model=...")
     return hosted_id(model)
 
 
-def _keyed(address: Address, key: Key, headers: ExtraHeaders, *, send_key_over_http: bool) -> bool:
+def _keyed(endpoint: Endpoint, key: Key, headers: ExtraHeaders, *, send_key_over_http: bool) -> bool:
+    """Whether the key goes along."""
     if key.explicit and headers.authorize:
         raise ValueError("both api_key and headers authorize: leave one of them out")
     if headers.authorize:
-        key_goes(address, explicit=True, send_key_over_http=send_key_over_http)
+        may_send_key(endpoint, explicit=True, send_key_over_http=send_key_over_http)
     if headers.authorize or key.lost:
         return False
     if key.explicit:
         key.checked()
-    if address.nvidia and not key:
+    if endpoint.nvidia and not key:
         raise MissingKeyError(
-            f"{address.host} wants a key (they begin with nvapi-): set NVIDIA_API_KEY or pass api_key="
+            f"{endpoint.host} wants a key (they begin with nvapi-): set NVIDIA_API_KEY or pass api_key="
         )
-    goes = bool(key) and key_goes(address, explicit=key.explicit, send_key_over_http=send_key_over_http)
+    goes = bool(key) and may_send_key(endpoint, explicit=key.explicit, send_key_over_http=send_key_over_http)
     return goes and bool(key.checked())
 
 
@@ -170,28 +159,16 @@ def _seconds(timeout: float) -> float:
     return float(timeout)
 
 
-def _integer(name: str, value: int, *, least: int, most: int | None = None) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
-    if value < least or (most is not None and value > most):
-        limits = f"{least} or more" if most is None else f"{least} to {most}"
-        raise ValueError(f"{name} must be {limits}, not {value}")
-    return value
-
-
-def _batch(size: int | None, address: Address, model: str | None) -> int:
+def _batch(size: int | None, endpoint: Endpoint, model: str | None) -> int:
     if size is None:
-        return address.protocol.batch
+        return endpoint.protocol.batch
     known = models.find(model) if model else None
-    return _integer("max_batch_size", size, least=1, most=known.max_passages if known else _MOST_PASSAGES)
+    most = known.max_passages if known else _MOST_PASSAGES
+    return checked_integer("max_batch_size", size, least=1, most=most)
 
 
-def _checked_long(
-    long_passages: LongPassages | None,
-    truncate: Truncate | EllipsisType | None,
-    model: str | None,
-    address: Address,
-) -> LongPassages:
+def _checked_long(given: Mapping[str, Any], model: str | None, endpoint: Endpoint) -> LongPassages:
+    long_passages, truncate = given["long_passages"], given["truncate"]
     if isinstance(truncate, EllipsisType):
         long = settled(long_passages, None)
     elif truncate is not None and truncate not in get_args(Truncate):
@@ -200,7 +177,7 @@ def _checked_long(
         raise ValueError(f"truncate=None leaves it to the server: leave it or {long_passages=} out")
     else:
         long = settled(long_passages, truncate)
-    if long == "error" and address.protocol.name == "cohere":
+    if long == "error" and endpoint.protocol.name == "cohere":
         raise ValueError(
             "Cohere's protocol can't ask a server to refuse: long_passages='windows' reads all, "
             "truncate=None leaves it to the server"
@@ -213,23 +190,21 @@ def _checked_long(
     return long
 
 
-def _checked_scale(scale: Scale | None, address: Address) -> Scale | None:
+def _checked_scale(scale: Scale | None, endpoint: Endpoint) -> Scale | None:
     if scale is not None and scale not in get_args(Scale):
         raise ValueError(f"scale must be 'logit', 'probability' or None, not {scale!r}")
-    if scale == "probability" and address.protocol.name == "nim":
-        raise ValueError(
-            "a NIM's scores are logits: leave scale out; score_mode='sigmoid' makes probabilities"
-        )
+    if scale == "probability" and endpoint.protocol.name == "nim":
+        raise ValueError("a NIM's scores are logits: leave scale out; score_mode='sigmoid' maps them to 0..1")
     return scale
 
 
-def _checked_extra(extra_body: object, address: Address) -> dict[str, Any]:
+def _checked_extra(extra_body: object, endpoint: Endpoint) -> dict[str, Any]:
     """A copy, as JSON has it."""
     if extra_body is None:
         return {}
     if not isinstance(extra_body, Mapping) or not all(isinstance(name, str) for name in extra_body):
         raise TypeError("extra_body must be a mapping of str to what JSON can hold")
-    for name, instead in (_RESERVED | _RESERVED_TOO.get(address.protocol.name, {})).items():
+    for name, instead in (_RESERVED | _RESERVED_TOO.get(endpoint.protocol.name, {})).items():
         if name in extra_body:
             raise ValueError(f"extra_body can't set {name!r}: {instead}")
     try:
@@ -245,20 +220,16 @@ def _checked_verify(verify: bool | str | Path | ssl.SSLContext) -> bool | ssl.SS
         return verify
     if not isinstance(verify, str | Path):
         raise TypeError(f"verify must be a bool, a path or an SSLContext, not {type(verify).__name__}")
-    path = Path(verify)
     try:
-        if path.is_dir():
-            return ssl.create_default_context(capath=str(path))
-        return ssl.create_default_context(cafile=str(path))
+        if Path(verify).is_dir():
+            return ssl.create_default_context(capath=str(verify))
+        return ssl.create_default_context(cafile=str(verify))
     except OSError as error:  # an SSLError is one
-        raise ValueError(f"verify names {str(path)!r}, which holds no certificates: {error}") from error
+        raise ValueError(f"verify names {str(verify)!r}, which holds no certificates: {error}") from error
 
 
 def _checked_transport(transport: object | None) -> object | None:
-    if (
-        transport is None
-        or hasattr(transport, "handle_request")
-        or hasattr(transport, "handle_async_request")
-    ):
-        return transport
-    raise TypeError(f"transport must be an httpx transport, not {type(transport).__name__}")
+    sends = hasattr(transport, "handle_request") or hasattr(transport, "handle_async_request")
+    if transport is not None and not sends:
+        raise TypeError(f"transport must be an httpx transport, not {type(transport).__name__}")
+    return transport

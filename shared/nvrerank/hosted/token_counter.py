@@ -25,7 +25,6 @@ def find_token_counter(name: str | None, query: str) -> TokenCounter:
     Args:
         name: The model's; None: not known.
         query: Goes along with each passage.
-
     """
     known = find(name) if name else None
     if known is None:

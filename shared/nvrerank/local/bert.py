@@ -2,99 +2,87 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .attention import Packing, attend
+from .checkpoint import MOST_LAYERS, Config, Labels
+from .layers import Packing, Reranker, attend, pack
+from .tokenization import TokenPair
 
 
-@dataclass(frozen=True)
-class EncoderConfig:
-    """The sizes of an encoder; `first_position` is 0 for BERT and padding id + 1 for RoBERTa."""
-
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    max_position_embeddings: int
-    type_vocab_size: int
-    layer_norm_eps: float
-    first_position: int = 0
-
-
-class BertReranker(nn.Module):
+class BertReranker(Reranker):
     """BERT, its pooler and one label (BertForSequenceClassification's names)."""
 
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: Config, _labels: Labels) -> None:
         super().__init__()
-        self.bert = _Body(config)
-        self.bert.pooler = _Pooler(config)
-        self.classifier = nn.Linear(config.hidden_size, 1)
+        self.bert = _Body(config, first_position=0)
+        self.bert.pooler = _Dense(config)
+        self.classifier = nn.Linear(config.size("hidden_size"), 1)
+        self.context = self.bert.context
 
-    def forward(self, ids: Tensor, types: Tensor, packing: Packing) -> Tensor:
-        """Scores packed pairs.
-
-        Args:
-            ids: Token ids, sequences end to end: [tokens]
-            types: 0 for the query's tokens, 1 for the passage's: [tokens]
-            packing: Where the sequences lie.
-
-        Returns:
-            Raw logits, float32: [sequences]
-        """
-        first = self.bert(ids, types, packing)  # [sequences, hidden]
-        exact = first.to(self.classifier.weight.dtype)  # of the head and the pooler: half precision ties
+    def logits(self, batch: Sequence[TokenPair]) -> Tensor:
+        """As promised by `Reranker`."""
+        exact = self.bert(batch).to(self.classifier.weight.dtype)  # pooler and head: half precision ties
         return self.classifier(self.bert.pooler(exact))[:, 0].float()  # type: ignore[no-any-return]
 
 
-class RobertaReranker(nn.Module):
-    """RoBERTa or XLM-R and its head of one label (RobertaForSequenceClassification's names)."""
+class RobertaReranker(Reranker):
+    """RoBERTa or XLM-R and its head of one label (RobertaForSequenceClassification's names).
 
-    def __init__(self, config: EncoderConfig) -> None:
+    Positions are counted from the one after the padding token's id.
+    """
+
+    def __init__(self, config: Config, _labels: Labels) -> None:
         super().__init__()
-        self.roberta = _Body(config)
+        padding = 0 if config.values.get("pad_token_id") == 0 else config.size("pad_token_id", 1)
+        self.roberta = _Body(config, first_position=padding + 1)
         self.classifier = _Head(config)
+        self.context = self.roberta.context
 
-    def forward(self, ids: Tensor, types: Tensor, packing: Packing) -> Tensor:
-        """Scores packed pairs; arguments and result as `BertReranker.forward`."""
-        first = self.roberta(ids, types, packing)  # [sequences, hidden]
-        exact = first.to(self.classifier.dense.weight.dtype)
+    def logits(self, batch: Sequence[TokenPair]) -> Tensor:
+        """As promised by `Reranker`."""
+        exact = self.roberta(batch).to(self.classifier.dense.weight.dtype)
         return self.classifier(exact)[:, 0].float()  # type: ignore[no-any-return]
 
 
 class _Body(nn.Module):
-    def __init__(self, config: EncoderConfig) -> None:
-        super().__init__()
-        self.embeddings = _Embeddings(config)
-        self.encoder = _Layers(config)
-        self.pooler: nn.Module  # BERT's own
+    pooler: nn.Module  # BERT's own
 
-    def forward(self, ids: Tensor, types: Tensor, packing: Packing) -> Tensor:
+    def __init__(self, config: Config, *, first_position: int) -> None:
+        super().__init__()
+        self.embeddings = _Embeddings(config, first_position)
+        layers = config.size("num_hidden_layers", at_most=MOST_LAYERS)
+        self.encoder = nn.ModuleDict({"layer": nn.ModuleList(_Layer(config) for _ in range(layers))})
+        self.context = config.size("max_position_embeddings") - first_position
+        if self.context < 1:
+            raise config.wrong("max_position_embeddings", f"above {first_position}")
+
+    def forward(self, batch: Sequence[TokenPair]) -> Tensor:
+        """What each pair's first token becomes: [pairs, hidden]."""
+        device = self.embeddings.word_embeddings.weight.device
+        ids, packing = pack(batch, device)  # [tokens]
+        typed = [kind for pair in batch for kind in pair.types or bytes(len(pair.ids))]
+        types = torch.tensor(typed, device=device)  # [tokens]
         hidden: Tensor = self.embeddings(ids, types, packing)  # [tokens, hidden]
-        *layers, last = self.encoder.layer
-        for layer in layers:
+        layers: Any = self.encoder["layer"]
+        for layer in layers[:-1]:
             hidden = layer(hidden, packing)
-        return last(hidden, packing, first_only=True)  # type: ignore[no-any-return]  # [sequences, hidden]
-
-
-class _Layers(nn.Module):
-    def __init__(self, config: EncoderConfig) -> None:
-        super().__init__()
-        self.layer = nn.ModuleList(_Layer(config) for _ in range(config.num_hidden_layers))
+        return layers[-1](hidden, packing, first_only=True)  # type: ignore[no-any-return]
 
 
 class _Embeddings(nn.Module):
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: Config, first_position: int) -> None:
         super().__init__()
-        self.first_position = config.first_position
-        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
-        self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        hidden = config.size("hidden_size")
+        self.first_position = first_position
+        self.word_embeddings = nn.Embedding(config.size("vocab_size"), hidden)
+        self.position_embeddings = nn.Embedding(config.size("max_position_embeddings"), hidden)
+        self.token_type_embeddings = nn.Embedding(config.size("type_vocab_size", 2), hidden)
+        self.LayerNorm = _norm(config)
 
     def forward(self, ids: Tensor, types: Tensor, packing: Packing) -> Tensor:
         hidden = self.word_embeddings(ids) + self.token_type_embeddings(types)
@@ -103,13 +91,12 @@ class _Embeddings(nn.Module):
 
 
 class _Layer(nn.Module):
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
-        self.attention = nn.ModuleDict(
-            {"self": _Attention(config), "output": _Output(config.hidden_size, config)}
-        )
-        self.intermediate = nn.ModuleDict({"dense": nn.Linear(config.hidden_size, config.intermediate_size)})
-        self.output = _Output(config.intermediate_size, config)
+        hidden, wide = config.size("hidden_size"), config.size("intermediate_size")
+        self.attention = nn.ModuleDict({"self": _Attention(config), "output": _Output(hidden, config)})
+        self.intermediate = nn.ModuleDict({"dense": nn.Linear(hidden, wide)})
+        self.output = _Output(wide, config)
 
     def forward(self, hidden: Tensor, packing: Packing, *, first_only: bool = False) -> Tensor:
         mixed = self.attention["self"](hidden, packing, first_only=first_only)
@@ -119,12 +106,12 @@ class _Layer(nn.Module):
 
 
 class _Attention(nn.Module):
-    def __init__(self, config: EncoderConfig) -> None:
+    def __init__(self, config: Config) -> None:
         super().__init__()
-        self.heads = config.num_attention_heads
-        self.query = nn.Linear(config.hidden_size, config.hidden_size)
-        self.key = nn.Linear(config.hidden_size, config.hidden_size)
-        self.value = nn.Linear(config.hidden_size, config.hidden_size)
+        hidden, self.heads = config.size("hidden_size"), config.size("num_attention_heads")
+        if hidden % self.heads:
+            raise config.wrong("num_attention_heads", f"a divisor of hidden_size {hidden}")
+        self.query, self.key, self.value = (nn.Linear(hidden, hidden) for _ in range(3))
 
     def forward(self, hidden: Tensor, packing: Packing, *, first_only: bool) -> Tensor:
         """All tokens are seen; with `first_only` each sequence's first alone asks: a head reads no other."""
@@ -137,29 +124,36 @@ class _Attention(nn.Module):
 
 
 class _Output(nn.Module):
-    def __init__(self, width: int, config: EncoderConfig) -> None:
+    def __init__(self, width: int, config: Config) -> None:
         super().__init__()
-        self.dense = nn.Linear(width, config.hidden_size)
-        self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dense = nn.Linear(width, config.size("hidden_size"))
+        self.LayerNorm = _norm(config)
 
     def forward(self, wide: Tensor, hidden: Tensor) -> Tensor:
         return self.LayerNorm(hidden + self.dense(wide))  # type: ignore[no-any-return]
 
 
-class _Pooler(nn.Module):
-    def __init__(self, config: EncoderConfig) -> None:
+class _Dense(nn.Module):
+    """BERT's pooler."""
+
+    def __init__(self, config: Config) -> None:
         super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.dense = nn.Linear(config.size("hidden_size"), config.size("hidden_size"))
 
     def forward(self, first: Tensor) -> Tensor:
         return torch.tanh(self.dense(first))
 
 
-class _Head(nn.Module):
-    def __init__(self, config: EncoderConfig) -> None:
-        super().__init__()
-        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.out_proj = nn.Linear(config.hidden_size, 1)
+class _Head(_Dense):
+    """RoBERTa's."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.out_proj = nn.Linear(config.size("hidden_size"), 1)
 
     def forward(self, first: Tensor) -> Tensor:
-        return self.out_proj(torch.tanh(self.dense(first)))  # type: ignore[no-any-return]
+        return self.out_proj(super().forward(first))  # type: ignore[no-any-return]
+
+
+def _norm(config: Config) -> nn.LayerNorm:
+    return nn.LayerNorm(config.size("hidden_size"), eps=config.positive("layer_norm_eps", 1e-12))

@@ -1,28 +1,180 @@
-"""A folder or a hub name becomes weights, a tokenizer and a configuration.
+"""A model's folder: its config.json and its weights, read with suspicion.
 
-No remote code is run and no pickle opened. Names and shapes of all tensors are compared with what
-the model needs before the first one is read, so that nothing is ever left at random values.
+No remote code is run and no pickle opened. Every value is checked before it costs memory. Names and shapes of
+all tensors are compared with what the model needs before the first one is read, so that nothing is ever left
+at random values. What is wrong is a `ModelLoadError` that names the file.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from tokenizers import Tokenizer
-from torch import nn
+from torch import Tensor, nn
 
 from nvrerank.errors import ModelLoadError
 
-from .config import Config
-from .saved_tokenizer import SavedTokenizer
+LARGEST = 1 << 20
+"""No size in a config.json we know is larger; one that is stands for a broken file."""
 
-_INDEX = "model.safetensors.index.json"
-_SINGLE = "model.safetensors"
+MOST_LAYERS = 1024
+
+_INDEX, _SINGLE = "model.safetensors.index.json", "model.safetensors"
 _FLOATS = {"F64", "F32", "F16", "BF16"}
+_YES = {"1", "positive", "relevant", "true", "yes"}
+_NO = {"0", "false", "irrelevant", "negative", "no", "non_relevant", "non-relevant", "not_relevant"}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Values of a JSON object and the file they came from; whatever is not as asked is a `ModelLoadError`.
+
+    Attributes:
+        file: Named in every error.
+        values: The object.
+    """
+
+    file: Path
+    values: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, file: Path) -> Config:
+        """Reads a JSON object."""
+        values = _json(file)
+        if not isinstance(values, dict):
+            raise ModelLoadError(f"{file} holds a {type(values).__name__}, not an object")
+        return cls(file, values)
+
+    @classmethod
+    def read_list(cls, file: Path) -> list[Config]:
+        """Reads a JSON list of objects."""
+        values = _json(file)
+        if not isinstance(values, list) or not all(isinstance(one, dict) for one in values):
+            raise ModelLoadError(f"{file} holds no list of objects")
+        return [cls(file, one) for one in values]
+
+    def size(
+        self, name: str, default: int | None = None, *, at_least: int = 1, at_most: int = LARGEST
+    ) -> int:
+        """A whole number from `at_least` to `at_most`; the default where it is absent or null."""
+        value = self._get(name, default)
+        if not isinstance(value, int) or isinstance(value, bool) or not at_least <= value <= at_most:
+            raise self.wrong(name, f"a whole number from {at_least} to {at_most}")
+        return value
+
+    def positive(self, name: str, default: float | None = None) -> float:
+        """A finite number above 0; the default where it is absent or null."""
+        value = self._get(name, default)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise self.wrong(name, "a number")
+        if not (math.isfinite(value) and value > 0):
+            raise self.wrong(name, "finite and above 0")
+        return float(value)
+
+    def section(self, name: str) -> Config | None:
+        """An object inside the object; None where it is absent or null."""
+        value = self.values.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            raise self.wrong(name, "an object")
+        return Config(self.file, value)
+
+    def expect(self, name: str, *allowed: object) -> None:
+        """Refuses a value that would change the computation in a way this package doesn't know."""
+        if not self.means(name, *allowed):
+            raise self.wrong(name, " or ".join(map(repr, allowed)))
+
+    def means(self, name: str, *allowed: object) -> bool:
+        """Whether a value is absent, null or one of those allowed."""
+        value = self.values.get(name)
+        return value is None or value in allowed
+
+    @property
+    def model_type(self) -> str:
+        """The name of the architecture."""
+        value = self.values.get("model_type")
+        if not isinstance(value, str):
+            raise ModelLoadError(f"{self.wrong('model_type', 'the name of an architecture')}{self.own_code}")
+        return value
+
+    @property
+    def own_code(self) -> str:
+        """What an error adds for a model whose class is in its folder; "" for every other one."""
+        named = self.values.get("auto_map") is not None
+        return "; auto_map names code of the folder's own, which is never run" if named else ""
+
+    def wrong(self, name: str, wanted: str) -> ModelLoadError:
+        """The error for a value that is not what was wanted."""
+        return ModelLoadError(f"{self.file}: {name} must be {wanted}, not {self.values.get(name)!r:.80}")
+
+    def _get(self, name: str, default: float | None) -> Any:
+        value = self.values.get(name)
+        return default if value is None else value
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The label whose logit is the score.
+
+    Attributes:
+        count: How many labels the head has.
+        chosen: The one that means relevant.
+        apart: Whether each label is a question of its own (problem_type multi_label_classification).
+    """
+
+    count: int
+    chosen: int
+    apart: bool = False
+
+    @classmethod
+    def find(cls, config: Config, count: int, wanted: int | str | None) -> Labels:
+        """Finds it among `count` by an index or a name of config.json's id2label, or by convention.
+
+        One label is the logit itself. Of two without names of their own, the second is "relevant", as for
+        FlashRank (softmax, class 1: flashrank/Ranker.py) and NVIDIA's two-label rerankers.
+
+        Raises:
+            ModelLoadError: There is no such label, or no convention says which.
+        """
+        apart = config.values.get("problem_type") == "multi_label_classification"
+        section = config.section("id2label")
+        given = {str(place): str(name) for place, name in section.values.items()} if section else {}
+        usual = [f"LABEL_{place}" for place in range(count)]
+        names = [given.get(str(place), usual[place]) for place in range(count)]
+        if wanted is not None:
+            places = {name.casefold(): place for place, name in enumerate(names)}
+            chosen = wanted if isinstance(wanted, int) else places.get(wanted.casefold(), -1)
+            if not 0 <= chosen < count:
+                raise ModelLoadError(
+                    f"{config.file}: label {wanted!r:.80} is none of its {count} labels {names}"
+                )
+            return cls(count, chosen, apart)
+        known = names == usual or names[-1].casefold() in _YES or names[0].casefold() in _NO
+        if count == 1 or (count == 2 and known):  # noqa: PLR2004  # no, yes
+            return cls(count, count - 1, apart)
+        raise ModelLoadError(
+            f"{config.file}: {count} labels {names}: a classifier, not a reranker, unless "
+            "LocalScorer(label=...) says which label means relevant"
+        )
+
+    def logit(self, labels: Tensor) -> Tensor:
+        """The log-odds of the chosen label among all: [pairs, labels] to [pairs].
+
+        Its sigmoid is the softmax's probability; of two labels it is their difference.
+        """
+        own = labels[:, self.chosen]
+        if self.count == 1 or self.apart:
+            return own
+        others = torch.cat((labels[:, : self.chosen], labels[:, self.chosen + 1 :]), dim=1)
+        return own - others.logsumexp(1)
 
 
 @dataclass(frozen=True)
@@ -59,34 +211,14 @@ class Checkpoint:
             files.update(dict.fromkeys(held, file))
         return cls(folder, config, shapes, files)
 
-    def tokenizer(self, rows: int) -> SavedTokenizer:
-        """Loads tokenizer.json, as transformers does where tokenizer_config.json says more.
-
-        Args:
-            rows: Rows of the embedding table, which every token id must be below.
-
-        Raises:
-            ModelLoadError: The file is missing, broken, or names tokens that have no embedding.
-        """
-        file, settings = self.folder / "tokenizer.json", self.folder / "tokenizer_config.json"
-        if not file.is_file():
-            raise ModelLoadError(f"{file} is missing: save the model's fast tokenizer there")
-        try:
-            backend = Tokenizer.from_file(str(file))
-        except Exception as error:  # the library raises bare Exception
-            raise ModelLoadError(f"{file} is not a tokenizer: {error}") from error
-        saved = SavedTokenizer.load(self.folder) if settings.is_file() else SavedTokenizer(backend)
-        saved.fit(file, rows)
-        return saved
-
     def fill(
         self,
         module: nn.Module,
         *,
         dtype: torch.dtype,
         device: torch.device,
+        exact: str,
         not_needed: Callable[[str], bool],
-        exact: Callable[[str], bool],
     ) -> None:
         """Gives a module that was built on the meta device its weights, ready for inference.
 
@@ -94,31 +226,28 @@ class Checkpoint:
             module: Its state_dict names the tensors it needs and their shapes.
             dtype: What the weights are converted to.
             device: Where they go.
-            not_needed: Tells the tensors that are known and not part of the module.
-            exact: Tells the tensors that are converted to float32 whatever `dtype` is.
-
-        Raises:
-            ModelLoadError: A tensor is missing, has another shape, or is not known.
+            exact: Regular expression of the tensors that are float32 whatever `dtype` is.
+            not_needed: Tells the tensors that are known and not part of the module; any other is an error.
         """
-        self._compare({name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}, not_needed)
-        needed = module.state_dict().keys()
+        needed = {name: tuple(tensor.shape) for name, tensor in module.state_dict().items()}
+        self._compare(needed, not_needed)
         weights = {}
         for file in sorted(set(self.files.values())):
             with safe_open(file, framework="pt") as opened:
-                for name in needed & set(opened.keys()):
-                    kind = torch.float32 if exact(name) else dtype
+                for name in needed.keys() & set(opened.keys()):
+                    kind = torch.float32 if re.fullmatch(exact, name) else dtype
                     weights[name] = opened.get_tensor(name).to(device, kind)
         module.load_state_dict(weights, assign=True)
         module.requires_grad_(requires_grad=False).eval()
 
-    def _compare(self, needed: dict[str, tuple[int, ...]], not_needed: Callable[[str], bool]) -> None:
+    def _compare(self, needed: Mapping[str, tuple[int, ...]], not_needed: Callable[[str], bool]) -> None:
         for name, shape in needed.items():
             if name not in self.shapes:
                 raise ModelLoadError(f"{self._where(name)}: tensor {name} {list(shape)} is missing")
             if self.shapes[name] != shape:
+                held = list(self.shapes[name])
                 raise ModelLoadError(
-                    f"{self._where(name)}: tensor {name} is {list(self.shapes[name])}, "
-                    f"config.json says {list(shape)}"
+                    f"{self._where(name)}: tensor {name} is {held}, config.json says {list(shape)}"
                 )
         for name in self.shapes.keys() - needed.keys():
             if not not_needed(name):
@@ -132,13 +261,20 @@ class Checkpoint:
         return self.files.get(name, files[0] if len(files) == 1 else self.folder / _INDEX)
 
 
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelLoadError(f"{file} is missing: is this a model's folder?") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelLoadError(f"{file} can't be read as JSON: {error}") from error
+
+
 def _weight_files(folder: Path) -> dict[Path, set[str]]:
     """Each file of weights and the tensors that the index, where there is one, promises in it."""
     index = folder / _INDEX
     if not index.is_file():
-        if not (folder / _SINGLE).is_file():
-            raise ModelLoadError(_no_weights(folder))
-        return {folder / _SINGLE: set()}
+        return {_single_file(folder): set()}
     weight_map = Config.read(index).section("weight_map")
     promised: dict[Path, set[str]] = {}
     for name, shard in (weight_map.values if weight_map else {}).items():
@@ -150,14 +286,15 @@ def _weight_files(folder: Path) -> dict[Path, set[str]]:
     return promised
 
 
-def _no_weights(folder: Path) -> str:
-    pickles = sorted(file.name for kind in ("*.bin", "*.pt", "*.pth") for file in folder.glob(kind))
-    if pickles:
-        return (
-            f"{folder} holds weights as pickle only ({pickles[0]}), which can run code and is never opened: "
+def _single_file(folder: Path) -> Path:
+    if (folder / _SINGLE).is_file():
+        return folder / _SINGLE
+    for pickled in sorted(file.name for kind in ("*.bin", "*.pt", "*.pth") for file in folder.glob(kind)):
+        raise ModelLoadError(
+            f"{folder} holds weights as pickle only ({pickled}), which can run code and is never opened: "
             f"convert them to {_SINGLE}"
         )
-    return f"{folder} holds no {_SINGLE}: is the download complete?"
+    raise ModelLoadError(f"{folder} holds no {_SINGLE}: is the download complete?")
 
 
 def _header(file: Path) -> dict[str, tuple[int, ...]]:

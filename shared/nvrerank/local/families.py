@@ -1,7 +1,7 @@
-"""Architectures that are computed here, faster than by the reference. Adding one is adding a record.
+"""Architectures that are computed here, faster than by the reference: to add one is to add a record.
 
 A family is chosen only for a folder which asks for exactly what it computes; every other one goes through
-sentence-transformers (`reference`).
+sentence-transformers (`transformers_model`).
 """
 
 from __future__ import annotations
@@ -9,23 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from nvrerank.errors import MissingExtraError, ModelLoadError
+from nvrerank.errors import MissingExtraError
 from nvrerank.models import NVIDIA_PROMPT
 
-from . import architectures
-from .attention import Packing
-from .checkpoint import Checkpoint
-from .config import Config
-from .prompt import PairEncoder, PromptEncoder, TemplateEncoder, TokenPair, TwoInputEncoder
-from .quantized import quantize
+from .bert import BertReranker, RobertaReranker
+from .bundled_model import TwoSegmentConfig, TwoSegmentEncoder
+from .checkpoint import LARGEST, Checkpoint, Config, Labels
+from .decoder import PackedDecoder
+from .layers import Reranker, quantize
+from .prompts import PromptEncoder
 from .saved import Saved
-from .saved_tokenizer import SavedTokenizer
 from .settings import Settings
+from .tokenization import PairEncoder, SavedTokenizer, TemplateEncoder, TokenPair, TwoInputEncoder
 
 
 @dataclass(frozen=True)
@@ -48,53 +47,47 @@ class Family:
     """An architecture with a fast path of our own.
 
     Attributes:
-        build: The module, from config.json and the tensors' shapes; called on the meta device.
+        build: The module, from config.json; called on the meta device, where it takes no memory.
         encoder: The prompt or template its tokenizer needs.
-        forward: How the module is called for a batch.
-        context: Tokens it reads.
         body: What the names of its layers begin with: what `quantize` makes smaller.
         head: Regular expression of the tensors behind the layers, which stay float32: half precision ties.
+        classifier: The head's last tensor, a row for each label.
+        context: Most tokens it was made for.
         not_needed: Regular expression of tensors that checkpoints of it hold and scoring doesn't need.
         marks: Names that config.json must have for it to be this family at all.
-        twin: The tensor of the head in transformers' own class of the same function; "": it has none.
-        asks: Values of config.json with which both compute the same; absent is the class's own default.
+        asks: Values of config.json with which transformers' class of the same function computes the same;
+            absent is its own default. Empty: there is no such class.
         offset: Whether positions are counted from the padding token's id.
     """
 
-    build: Callable[[Checkpoint, int | str | None], nn.Module]
-    encoder: Callable[[Checkpoint, SavedTokenizer], PairEncoder]
-    forward: Callable[[nn.Module, torch.device, Sequence[TokenPair]], Tensor]
-    context: Callable[[Config], int]
+    build: Callable[[Config, Labels], Reranker]
+    encoder: Callable[[Config, SavedTokenizer], PairEncoder]
     body: str
     head: str
+    classifier: str
+    context: int = LARGEST
     not_needed: str = ""
     marks: tuple[str, ...] = ()
-    twin: str = ""
     asks: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
     offset: bool = False
 
     def computes(self, checkpoint: Checkpoint, saved: Saved) -> bool:
         """Whether weights and settings ask for exactly this function."""
         config = checkpoint.config
-        known = not self.twin and len(saved.modules) <= 1 and saved.prompt is None  # NVIDIA's own prompt
+        known = not self.asks and len(saved.modules) <= 1 and saved.prompt is None  # NVIDIA's own prompt
         return (
             (saved.plain or known)
             and all(config.values.get(name) is not None for name in self.marks)
             and all(config.means(name, *allowed) for name, allowed in self.asks.items())
-            and checkpoint.shapes.get(self.twin, (1,))[0] == 1
+            and (not self.asks or self._labels(checkpoint) == 1)
         )
 
     def reads(self, config: Config, tokenizer: SavedTokenizer) -> bool:
         """Whether the tokenizer's input is what this family takes: no chat, and no padding inside a text."""
         padding = (None, config.values.get("pad_token_id", 1))
-        return not self.twin or not (tokenizer.chats or (self.offset and tokenizer.pad not in padding))
+        return not self.asks or not (tokenizer.chats or (self.offset and tokenizer.pad not in padding))
 
-    def load(
-        self,
-        checkpoint: Checkpoint,
-        tokenizer: SavedTokenizer,
-        settings: Settings,
-    ) -> LoadedModel:
+    def load(self, checkpoint: Checkpoint, tokenizer: SavedTokenizer, settings: Settings) -> LoadedModel:
         """Builds the module without memory, checks everything, then reads the weights.
 
         Raises:
@@ -102,83 +95,39 @@ class Family:
         """
         config = checkpoint.config
         with torch.device("meta"):
-            module = self.build(checkpoint, settings.label)
-        encoder = self.encoder(checkpoint, tokenizer)
+            module = self.build(config, Labels.find(config, self._labels(checkpoint), settings.label))
+        encoder = self.encoder(config, tokenizer)
         layers = config.size("num_hidden_layers")
-        skip = partial(_is_not_needed, pattern=self.not_needed, layers=layers)
-        exact = partial(_matches, self.head)
-        checkpoint.fill(module, dtype=settings.dtype, device=settings.device, not_needed=skip, exact=exact)
+
+        def not_needed(name: str) -> bool:
+            beyond = re.fullmatch(r"model\.layers\.(\d+)\..+", name)
+            unused = beyond is not None and int(beyond[1]) >= layers
+            return unused or re.fullmatch(self.not_needed, name) is not None
+
+        checkpoint.fill(
+            module, dtype=settings.dtype, device=settings.device, exact=self.head, not_needed=not_needed
+        )
         if settings.quantize:
             quantize(module, self.body)
-        return LoadedModel(
-            encoder,
-            min(self.context(config), tokenizer.longest),
-            partial(self.forward, module, settings.device),
-        )
+        return LoadedModel(encoder, min(self.context, module.context, tokenizer.longest), module.logits)
+
+    def _labels(self, checkpoint: Checkpoint) -> int:
+        return checkpoint.shapes.get(self.classifier, (1,))[0]
 
 
-def find_family(checkpoint: Checkpoint, saved: Saved) -> Family | None:
-    """The fast path that computes what a folder asks for; None: the reference may.
-
-    Raises:
-        ModelLoadError: There is no model_type.
-    """
-    model_type = checkpoint.config.values.get("model_type")
-    if not isinstance(model_type, str):
-        wrong = checkpoint.config.wrong("model_type", "the name of an architecture")
-        raise ModelLoadError(f"{wrong}{checkpoint.config.own_code}")
-    family = FAMILIES.get(model_type)
-    return family if family is not None and family.computes(checkpoint, saved) else None
-
-
-def _matches(pattern: str, name: str) -> bool:
-    return re.fullmatch(pattern, name) is not None
-
-
-def _is_not_needed(name: str, *, pattern: str, layers: int) -> bool:
-    beyond = re.fullmatch(r"model\.layers\.(\d+)\..+", name)
-    return bool(re.fullmatch(pattern, name)) or (beyond is not None and int(beyond[1]) >= layers)
-
-
-def _one_sequence(module: nn.Module, device: torch.device, batch: Sequence[TokenPair]) -> Tensor:
-    return module(_ids(batch, device), _packing(batch, device))  # type: ignore[no-any-return]
-
-
-def _typed_sequence(module: nn.Module, device: torch.device, batch: Sequence[TokenPair]) -> Tensor:
-    types = [kind for pair in batch for kind in pair.types or bytes(len(pair.ids))]
-    return module(  # type: ignore[no-any-return]
-        _ids(batch, device), torch.tensor(types, device=device), _packing(batch, device)
-    )
-
-
-def _two_inputs(module: nn.Module, _device: torch.device, batch: Sequence[TokenPair]) -> Tensor:
-    return module(  # type: ignore[no-any-return]
-        [(pair.ids[: pair.split], pair.ids[pair.split :]) for pair in batch]
-    )
-
-
-def _ids(batch: Sequence[TokenPair], device: torch.device) -> Tensor:
-    return torch.tensor([token for pair in batch for token in pair.ids], device=device)  # [tokens], int64
-
-
-def _packing(batch: Sequence[TokenPair], device: torch.device) -> Packing:
-    return Packing([len(pair.ids) for pair in batch], device)
-
-
-def _template(checkpoint: Checkpoint, tokenizer: SavedTokenizer) -> PairEncoder:
-    config = checkpoint.config
-    typed = tokenizer.types(config.file, config.size("type_vocab_size", 2))
+def _template(config: Config, tokenizer: SavedTokenizer) -> PairEncoder:
+    typed = tokenizer.gives_types(config.file, config.size("type_vocab_size", 2))
     return TemplateEncoder(tokenizer.backend, typed=typed, side=tokenizer.side)
 
 
 def _nvidia(context: int, *marks: str) -> Family:
     return Family(
-        build=architectures.decoder,
+        build=PackedDecoder,
         encoder=lambda _, tokenizer: PromptEncoder(tokenizer.backend, NVIDIA_PROMPT),
-        forward=_one_sequence,
-        context=lambda config: min(context, config.size("max_position_embeddings", context)),
         body="model.layers.",
         head=r"score\..*",
+        classifier="score.weight",
+        context=context,
         not_needed=r"lm_head\.weight|.*\.rotary_emb\.inv_freq",
         marks=marks,
     )
@@ -197,49 +146,51 @@ def _encoder_asks(architecture: str) -> dict[str, tuple[object, ...]]:
 
 def _roberta(architecture: str) -> Family:
     return Family(
-        build=architectures.roberta,
+        build=RobertaReranker,
         encoder=_template,
-        forward=_typed_sequence,
-        context=lambda config: config.size("max_position_embeddings") - architectures.first_position(config),
         body="roberta.encoder.",
         head=r"classifier\..*",
+        classifier="classifier.out_proj.weight",
         not_needed=r"roberta\.embeddings\.position_ids|roberta\.pooler\.dense\.(weight|bias)",
-        twin="classifier.out_proj.weight",
         asks=_encoder_asks(architecture),
         offset=True,
     )
 
-
-_BERT = Family(
-    build=architectures.bert,
-    encoder=_template,
-    forward=_typed_sequence,
-    context=lambda config: config.size("max_position_embeddings"),
-    body="bert.encoder.",
-    head=r"classifier\..*|bert\.pooler\..*",
-    not_needed=r"bert\.embeddings\.position_ids",
-    twin="classifier.weight",
-    asks=_encoder_asks("BertForSequenceClassification"),
-)
-_TWO_SEGMENT = Family(
-    build=architectures.two_segment,
-    encoder=lambda _, tokenizer: TwoInputEncoder(tokenizer.backend),
-    forward=_two_inputs,
-    context=lambda config: config.size("max_position_embeddings"),
-    body="layers.",
-    head=r"(weights|mix_up|mix_down|head)\b.*",
-)
 
 FAMILIES = {
     "llama": _nvidia(8192, "pooling"),
     "llama_bidirec": _nvidia(8192),
     "mistral": _nvidia(512, "pooling"),
     "mistralbidirectional": _nvidia(512),
-    "bert": _BERT,
+    "bert": Family(
+        build=BertReranker,
+        encoder=_template,
+        body="bert.encoder.",
+        head=r"classifier\..*|bert\.pooler\..*",
+        classifier="classifier.weight",
+        not_needed=r"bert\.embeddings\.position_ids",
+        asks=_encoder_asks("BertForSequenceClassification"),
+    ),
     "roberta": _roberta("RobertaForSequenceClassification"),
     "xlm-roberta": _roberta("XLMRobertaForSequenceClassification"),
-    "nvrerank_two_segment": _TWO_SEGMENT,
+    "nvrerank_two_segment": Family(
+        build=lambda config, _: TwoSegmentEncoder(TwoSegmentConfig.read(config)),
+        encoder=lambda _, tokenizer: TwoInputEncoder(tokenizer.backend),
+        body="layers.",
+        head=r"(weights|mix_up|mix_down|head)\b.*",
+        classifier="head.weight",
+    ),
 }
+
+
+def find_family(checkpoint: Checkpoint, saved: Saved) -> Family | None:
+    """The fast path that computes what a folder asks for; None: the reference may.
+
+    Raises:
+        ModelLoadError: There is no model_type.
+    """
+    family = FAMILIES.get(checkpoint.config.model_type)
+    return family if family is not None and family.computes(checkpoint, saved) else None
 
 
 def load_model(
@@ -247,19 +198,28 @@ def load_model(
 ) -> LoadedModel:
     """Loads a folder by its fast path, or through the reference.
 
+    Args:
+        checkpoint: Its configuration and its tensors' names.
+        saved: What sentence-transformers saved beside them.
+        settings: What the layers compute in (heads: in float32), where, and which label means relevant.
+        name: What the model is called; some are known by that alone.
+        progress: Whether transformers may show its bar.
+
     Raises:
         MissingExtraError: It needs sentence-transformers, which is not installed.
         ModelLoadError: Neither can compute what its files ask for; the message names the file.
     """
     family = find_family(checkpoint, saved)
-    if family is not None:
-        tokenizer = checkpoint.tokenizer(checkpoint.config.size("vocab_size"))
-        if family.reads(checkpoint.config, tokenizer):
-            return family.load(checkpoint, tokenizer, settings)
     try:
-        from .reference.loading import load_reference
+        if family is not None:
+            tokenizer = SavedTokenizer.read(checkpoint.folder)
+            tokenizer.check(checkpoint.folder, checkpoint.config.size("vocab_size"))
+            if family.reads(checkpoint.config, tokenizer):
+                return family.load(checkpoint, tokenizer, settings)
+        from .transformers_model import load_reference
     except ImportError as error:
         raise MissingExtraError(
-            f"this model needs sentence-transformers 6.2 or later ({error}): pip install 'nvrerank[local]'"
+            "this model needs transformers and sentence-transformers 6.2 or later "
+            f"({error}): pip install 'nvrerank[local]'"
         ) from error
     return load_reference(checkpoint, saved, settings, name=name, progress=progress)

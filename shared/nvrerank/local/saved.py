@@ -14,20 +14,16 @@ from typing import Any
 
 from nvrerank.errors import ModelLoadError
 
-from .config import Config
+from .checkpoint import Config
 
 _MODULE = re.compile(r"sentence_transformers(?:\.\w+)*\.(Transformer|Pooling|Dense|LayerNorm|LogitScore)")
+_MODEL_KWARGS = {"attn_implementation", "dtype", "torch_dtype"}
+_CONFIG_KWARGS = {"num_labels", "classifier_dropout"}
+_TOKENIZER_KWARGS = {"model_max_length", "padding_side", "truncation_side", "do_lower_case", "use_fast"}
 _KWARGS = {
-    key: known
-    for keys, known in (
-        (("model_args", "model_kwargs"), {"attn_implementation", "dtype", "torch_dtype"}),
-        (("config_args", "config_kwargs"), {"num_labels", "classifier_dropout"}),
-        (
-            ("tokenizer_args", "processor_kwargs"),
-            {"model_max_length", "padding_side", "truncation_side", "do_lower_case", "use_fast"},
-        ),
-    )
-    for key in keys
+    **dict.fromkeys(("model_args", "model_kwargs"), _MODEL_KWARGS),
+    **dict.fromkeys(("config_args", "config_kwargs"), _CONFIG_KWARGS),
+    **dict.fromkeys(("tokenizer_args", "processor_kwargs"), _TOKENIZER_KWARGS),
 }
 _KEYS = {
     "Transformer": {
@@ -55,12 +51,9 @@ _LAYERS = _LINEAR | {
 }
 _LOGITS = _LINEAR | {"torch.nn.modules.activation.Sigmoid", "torch.nn.Sigmoid"}
 _ATTENTION = ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention")  # no hub kernels
-_TRANSFORMER_FILES = (
-    "sentence_bert_config.json",
-    *(
-        f"sentence_{kind}_config.json"
-        for kind in ("roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
-    ),
+_TRANSFORMER_FILES = tuple(
+    f"sentence_{kind}_config.json"
+    for kind in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
 
 
@@ -128,13 +121,11 @@ class Saved:
         if not self.modules:
             return True
         values = self.modules[0].config.values
-        asked = {
-            key for key in values if key not in ("transformer_task", "modality_config", "module_output_name")
-        }
+        usual = ("transformer_task", "modality_config", "module_output_name")
         return (
             self.prompt is None
             and len(self.modules) == 1
-            and not any(values[key] for key in asked)
+            and not any(value for key, value in values.items() if key not in usual)
             and set(values.get("modality_config", ())) <= {"text"}
         )
 
@@ -169,7 +160,9 @@ def _module(folder: Path, entry: Config) -> Module:
     if not isinstance(path, str) or Path(path).name != path or path == "..":
         raise entry.wrong("path", "a folder inside the model's")
     kind, place = match[1], folder / path
-    config = _module_config(kind, place)
+    names = _TRANSFORMER_FILES if kind == "Transformer" else ("config.json",)
+    file = next((place / name for name in names if (place / name).is_file()), place / names[0])
+    config = Config(file, {}) if kind == "Transformer" and not file.is_file() else Config.read(file)
     for key in sorted(config.values.keys() - _KEYS[kind]):
         raise ModelLoadError(f"{config.file}: {key} is no setting of {kind} that is known")
     if kind in ("Dense", "LayerNorm") and not (place / "model.safetensors").is_file():
@@ -182,15 +175,6 @@ def _module(folder: Path, entry: Config) -> Module:
     if kind == "Transformer":
         _check_transformer(config)
     return Module(kind, path, config)
-
-
-def _module_config(kind: str, place: Path) -> Config:
-    if kind != "Transformer":
-        return Config.read(place / "config.json")
-    for name in _TRANSFORMER_FILES:
-        if (place / name).is_file():
-            return Config.read(place / name)
-    return Config(place / _TRANSFORMER_FILES[0], {})
 
 
 def _check_transformer(config: Config) -> None:
@@ -212,12 +196,11 @@ def _check_transformer(config: Config) -> None:
 
 def _check_scores(listed: Path, modules: tuple[Module, ...]) -> None:
     last = modules[-1]
-    given = last.config.values.get("module_output_name")
-    if last.kind == "Transformer":
-        made = last.config.values.get("transformer_task") == "sequence-classification"
-    else:
-        made = last.kind == "LogitScore" or (last.kind == "Dense" and given == "scores")
-    if not made:
+    task, given = (last.config.values.get(name) for name in ("transformer_task", "module_output_name"))
+    if last.kind != "LogitScore" and (last.kind, task, given) not in (
+        ("Transformer", "sequence-classification", given),
+        ("Dense", task, "scores"),
+    ):
         raise ModelLoadError(
             f"{listed}: its last module, a {last.kind}, makes no scores: is this an embedding model?"
         )

@@ -5,37 +5,48 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 
 from nvrerank.errors import InvalidArgumentError, RequestRejectedError
-from nvrerank.per_process import PerProcess
+from nvrerank.per_process import PerProcess, gate, is_forked
 from nvrerank.scorer import Scored, Scorer, naming_job, scoring_errors
 from nvrerank.texts import clean_query
 from nvrerank.truncation import Notices
-from nvrerank.windows import Cutting, LongPassages
+from nvrerank.windows import Cutting, LongPassages, WindowPlan
 
-from .checkpoint import Checkpoint
-from .config import Config
-from .crew import crew, leave_team
+from .checkpoint import Checkpoint, Config
 from .families import LoadedModel, load_model
-from .forking import gate
-from .parts import Part, Parts
-from .prompt import TokenPair, compact
-from .ruler import LocalTokenCounter
-from .running import BatchRunner
+from .runner import BatchRunner, use_one_thread, workers
 from .saved import Saved
-from .settings import Quantize, Settings, Truncate, tokens_that_fit
-from .source import EMBEDDED, find_source
+from .settings import BUNDLED, Quantize, Settings, Truncate, find_source, tokens_that_fit
+from .tokenization import LocalTokenCounter, TokenPair
 
 _HIDDEN_SIZES = ("hidden_size", "dim", "d_model", "emb_dim", "n_embd")  # as architectures call it
 _USUAL_SIZE = 1024
-_ENCODED_AT_ONCE = 256  # passages; a tokenizer's own records take a hundred bytes and more for each token
 _CALLS_AT_ONCE = 4  # asynchronous calls that share the model; the rest wait without holding a thread
+_NEVER = threading.Event().is_set
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one query asks of the model.
+
+    Attributes:
+        pairs: What is scored.
+        windows: Whose windows they are; None: each pair is a passage.
+        query_cut: Whether they hold the query's beginning alone.
+    """
+
+    pairs: list[TokenPair]
+    windows: WindowPlan | None = None
+    query_cut: bool = False
 
 
 class LocalScorer(Scorer):
@@ -92,52 +103,40 @@ class LocalScorer(Scorer):
         label: int | str | None = None,
         progress: bool = False,
     ) -> None:
+        options: dict[str, Any] = {
+            "device": device,
+            "dtype": dtype,
+            "max_length": max_length,
+            "long_passages": long_passages,
+            "truncate": truncate,
+            "batch_tokens": batch_tokens,
+            "quantize": quantize,
+            "label": label,
+        }
         self._source = find_source(model, revision)
-        self._settings = Settings.checked(
-            device=device,
-            dtype=dtype,
-            max_length=max_length,
-            truncate=truncate,
-            long_passages=long_passages,
-            batch_tokens=batch_tokens,
-            quantize=quantize,
-            label=label,
-        )
-        self._rebuild = partial(
-            type(self),
-            model,
-            revision=revision,
-            device=device,
-            dtype=dtype,
-            max_length=max_length,
-            long_passages=long_passages,
-            truncate=truncate,
-            batch_tokens=batch_tokens,
-            quantize=quantize,
-            label=label,
-            progress=progress,
-        )
+        self._settings = Settings.checked(**options)
+        self._rebuild = partial(type(self), model, revision=revision, progress=progress, **options)
         self._progress = progress
         self._runner = BatchRunner(
             self._settings.batch_tokens,
             progress=progress,
-            crew=crew if self._settings.device.type == "cpu" else None,
+            workers=workers if self._settings.device.type == "cpu" else None,
         )
         self._notices = Notices(passages=long_passages is None and truncate is None)
         self._model: LoadedModel | None = None
         self._loading = PerProcess(threading.Lock)
         self._tokenizing = PerProcess(threading.Lock)
-        self._threads = PerProcess(_threads)
+        self._threads = PerProcess(partial(ThreadPoolExecutor, _CALLS_AT_ONCE, "nvrerank"))
 
     @property
     def name(self) -> str:
-        """The hub name or folder; "nvrerank-embedded" for the model that ships with the package."""
+        """The hub name or folder; "nvrerank-bundled" for the model that ships with the package."""
         return self._source.name
 
     @property
     def calibrated(self) -> bool:
         """Whether the sigmoid of a score is of use: not of the model that ships with the package."""
-        return self._source.folder != EMBEDDED
+        return self._source.folder != BUNDLED
 
     @property
     def folder(self) -> Path | None:
@@ -147,9 +146,7 @@ class LocalScorer(Scorer):
     @property
     def max_length(self) -> int:
         """Tokens of query and passage together that are read; asking loads the model."""
-        context = self._loaded().context
-        wanted = self._settings.max_length
-        return context if wanted is None else min(wanted, context)
+        return self._loaded().context
 
     def load(self) -> Self:
         """Loads the model now instead of at the first use.
@@ -166,25 +163,27 @@ class LocalScorer(Scorer):
 
     def token_counter(self, query: str) -> LocalTokenCounter:
         """What counts passages beside this query as the model reads them; asking loads the model."""
-        return LocalTokenCounter(
-            self._loaded().encoder, clean_query(query), self.max_length, self._tokenizing.get()
-        )
+        model = self._loaded()
+        return LocalTokenCounter(model.encoder, clean_query(query), model.context, self._tokenizing.get())
 
     def _score(self, query: str, passages: Sequence[str]) -> list[Scored]:
-        [scored] = self._score_many([(query, passages)])
-        return scored
+        parts = [self._part(query, passages)]
+        return self._scored(parts, self._logits(parts))[0]
 
     async def _ascore(self, query: str, passages: Sequence[str]) -> list[Scored]:
         """As `_score`, in a thread; a cancelled call stops after the batch under way."""
         stop = threading.Event()
-        computed = scoring_errors(self)(self._computed)
-        work = partial(computed, [(query, passages)], stopped=stop.is_set)
+
+        @scoring_errors(self)
+        def work() -> tuple[list[_Part], list[float]]:
+            parts = [self._part(query, passages, stop.is_set)]
+            return parts, self._logits(parts, stop.is_set)
+
         try:
             answer = await asyncio.get_running_loop().run_in_executor(self._threads.get(), work)
         finally:
             stop.set()
-        [scored] = self._told(*answer)
-        return scored
+        return self._scored(*answer)[0]
 
     def _score_many(self, calls: Sequence[tuple[str, Sequence[str]]]) -> list[list[Scored]]:
         """All queries in the same batches.
@@ -192,57 +191,71 @@ class LocalScorer(Scorer):
         What is held beside the texts is four bytes a token; what is computed at once stays within
         `batch_tokens`, however many pairs there are.
         """
-        return self._told(*self._computed(calls, stopped=lambda: False))
+        parts = []
+        for number, call in enumerate(calls):
+            with naming_job(number, len(calls)):
+                parts.append(self._part(*call))
+        return self._scored(parts, self._logits(parts))
 
-    def _computed(
-        self, calls: Sequence[tuple[str, Sequence[str]]], *, stopped: Callable[[], bool]
-    ) -> tuple[Parts, list[float]]:
-        """What was computed, and its logits; `_told` makes the answer of it."""
-        forward = self._loaded().forward
-        parts = Parts([self._part(number, calls, stopped) for number in range(len(calls))])
-        with parts.naming_passages():
-            return parts, self._runner.run(forward, parts.pairs, stopped)
-
-    def _told(self, parts: Parts, logits: list[float]) -> list[list[Scored]]:
-        """The passages' scores; warns of cuts, in the caller's thread so that a line of theirs is named."""
-        parts.tell(self._notices, self.max_length)
-        return parts.scored(logits, self.max_length)
-
-    def _part(
-        self, number: int, calls: Sequence[tuple[str, Sequence[str]]], stopped: Callable[[], bool]
-    ) -> Part:
+    def _part(self, query: str, texts: Sequence[str], stopped: Callable[[], bool] = _NEVER) -> _Part:
         """A call's token ids, with the plan of its windows where long passages are to have some."""
-        query, texts = calls[number]
-        with naming_job(number, len(calls)):
-            if not texts or self._settings.long_passages == "error":  # nothing is to be cut
-                return Part(self._encoded(query, texts, stopped), None, query_cut=False)
-            counter = self.token_counter(query)
-            plan = Cutting().plan(counter, texts) if self._settings.long_passages == "windows" else None
-            read = query if counter.query is None else counter.query
-            pairs = self._encoded(read, texts if plan is None else plan.texts, stopped)
-            return Part(pairs, plan, query_cut=counter.query is not None)
+        if not texts:
+            return _Part([])
+        model, how = self._loaded(), self._settings.long_passages
+        counter = LocalTokenCounter(
+            *(model.encoder, query, model.context, self._tokenizing.get()),
+            stopped=stopped,
+            whole=how == "error",
+            keep=how == "windows",
+        )
+        plan = Cutting().plan(counter, texts) if how == "windows" else None
+        pairs = counter.pairs(texts if plan is None else plan.texts)
+        if how == "error":
+            _refuse_long(pairs, model.context)
+        return _Part(pairs, plan, counter.query is not None)
 
-    def _encoded(self, query: str, texts: Sequence[str], stopped: Callable[[], bool]) -> list[TokenPair]:
-        encoder, limit = self._loaded().encoder, self.max_length
-        pairs: list[TokenPair] = []
-        for start in range(0, len(texts), _ENCODED_AT_ONCE):
-            if stopped():
-                raise CancelledError
-            with self._tokenizing.get(), gate:
-                chunk = encoder.encode(query, texts[start : start + _ENCODED_AT_ONCE], limit)
-            pairs += map(compact, chunk)
-        if self._settings.long_passages == "error":
-            _refuse_long(pairs, limit)
-        return pairs
+    def _logits(self, parts: Sequence[_Part], stopped: Callable[[], bool] = _NEVER) -> list[float]:
+        """A logit for each pair of all parts; an error about one of them names the passage of its part."""
+        pairs = [pair for part in parts for pair in part.pairs]
+        try:
+            return self._runner.run(self._loaded().forward, pairs, stopped)
+        except RequestRejectedError as error:
+            if error.index is None:
+                raise
+            number = 0
+            while error.index >= len(parts[number].pairs):
+                error.index -= len(parts[number].pairs)
+                number += 1
+            windows = parts[number].windows
+            with naming_job(number, len(parts)), windows.naming_passages() if windows else nullcontext():
+                raise
+
+    def _scored(self, parts: Sequence[_Part], logits: Sequence[float]) -> list[list[Scored]]:
+        """The passages' scores; warns of cuts, in the caller's thread so that a line of theirs is named."""
+        limit, rest = self._loaded().context, iter(logits)
+        excess = [pair.whole - limit for part in parts for pair in part.pairs if pair.whole > limit]
+        if excess:
+            self._notices.passages(excess, len(logits), limit)
+        if any(part.query_cut for part in parts):
+            self._notices.query()
+        answers = []
+        for part in parts:
+            scored = [
+                Scored(next(rest), pair.whole > limit, query_truncated=part.query_cut) for pair in part.pairs
+            ]
+            answers.append(part.windows.pooled(scored) if part.windows else scored)
+        return answers
 
     def _loaded(self) -> LoadedModel:
-        with self._loading.get():
-            if self._model is None:
-                self._model = self._load()
-            return self._model
+        if self._model is None:
+            with self._loading.get():
+                if self._model is None:
+                    self._model = self._load()
+        return self._model
 
     def _load(self) -> LoadedModel:
-        leave_team()
+        if is_forked():
+            use_one_thread()
         saved = Saved.read(self._source.fetch())
         checkpoint = Checkpoint.open(saved.backbone)
         with gate:
@@ -254,7 +267,7 @@ class LocalScorer(Scorer):
             raise InvalidArgumentError(
                 f"max_length {wanted} is more than the {model.context} tokens {self.name} reads"
             )
-        return model
+        return model if wanted is None else replace(model, context=wanted)
 
     def _fit_batches(self, config: Config) -> None:
         sizes = [config.size(name) for name in _HIDDEN_SIZES if name in config.values]
@@ -281,10 +294,6 @@ class LocalScorer(Scorer):
         if settings.max_length is not None:
             told += f", max_length={settings.max_length}"
         return f"{told}, long_passages={settings.long_passages!r})"
-
-
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="nvrerank")
 
 
 def _refuse_long(pairs: Sequence[TokenPair], limit: int) -> None:

@@ -1,21 +1,91 @@
-"""What a LocalScorer was asked to be, checked before anything is loaded."""
+"""What a LocalScorer was asked to be, checked before anything is loaded: which model, where, and how."""
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 import torch
 
+from nvrerank._checks import checked_integer
+from nvrerank.errors import ModelLoadError
 from nvrerank.windows import LongPassages, settled
 
 Truncate = Literal["END", "NONE"]
 Quantize = Literal["int8"]
 
+BUNDLED = Path(__file__).parent / "embedded"  # "bundled" with the next weights: git keeps each move
+"""The small model that ships with the package."""
+
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]  # no pickle, no code
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _CPU_BATCH_TOKENS = 512
 _INT8_BATCH_TOKENS = 256  # what is between the integer products has to stay in the nearest cache
 _GPU_BATCH_TOKENS = 16_384
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model comes from.
+
+    Attributes:
+        name: What people call it.
+        folder: Its folder; None: it is on the hub.
+        revision: Branch, tag or commit on the hub.
+    """
+
+    name: str
+    folder: Path | None
+    revision: str | None = None
+
+    def fetch(self) -> Path:
+        """The model's folder, downloaded at need.
+
+        Raises:
+            ModelLoadError: The hub does not give it.
+        """
+        if self.folder is not None:
+            return self.folder
+        from huggingface_hub import snapshot_download  # which tokenizers needs too
+
+        try:
+            return Path(snapshot_download(self.name, revision=self.revision, allow_patterns=_FILES))
+        except Exception as error:  # the hub's errors and its HTTP client's have no common base
+            at = f" at revision {self.revision}" if self.revision else ""
+            raise ModelLoadError(
+                f"{self.name}{at} could not be had from the Hugging Face hub: {type(error).__name__}: {error}"
+            ) from error
+
+
+def find_source(model: str | Path | None, revision: str | None) -> Source:
+    """Tells a folder from a hub name, without any I/O beyond asking whether the folder exists.
+
+    Args:
+        model: None for the bundled model, a folder, or org/name on the hub.
+        revision: Branch, tag or commit; for the hub only.
+
+    Raises:
+        TypeError: `model` is neither a string nor a path.
+        ValueError: A revision of a folder was asked for, or the name is neither folder nor hub name.
+        ModelLoadError: The folder does not exist.
+    """
+    if model is not None and not isinstance(model, str | os.PathLike):
+        raise TypeError(f"model must be a folder or a hub name, not {type(model).__name__}")
+    folder = BUNDLED if model is None else Path(model or os.devnull).expanduser()  # "" is no folder
+    if folder.is_dir():
+        if revision is not None:
+            raise ValueError("revision is for models of the hub: a folder has none")
+        named = "nvrerank-bundled" if model is None else folder.resolve().name
+        return Source(model if isinstance(model, str) else named, folder)
+    if not isinstance(model, str) or model.startswith((".", "/", "~")) or "\\" in model or folder.is_file():
+        raise ModelLoadError(f"{model} is not a folder: give the folder that holds config.json")
+    if not _HUB_NAME.fullmatch(model):
+        raise ValueError(f"{model!r} is neither a folder nor a hub name of the form org/name")
+    return Source(model, None, revision)
 
 
 @dataclass(frozen=True)
@@ -41,7 +111,7 @@ class Settings:
         long_passages: LongPassages | None,
         batch_tokens: int | None,
         quantize: Quantize | None,
-        label: int | str | None = None,
+        label: int | str | None,
     ) -> Settings:
         """Fills in the defaults.
 
@@ -52,24 +122,16 @@ class Settings:
         """
         if truncate is not None and truncate not in get_args(Truncate):
             raise ValueError(f"truncate must be 'END', 'NONE' or None, not {truncate!r}")
-        _check_label(label)
+        if label is not None and (isinstance(label, bool) or not isinstance(label, int | str)):
+            raise TypeError(f"label must be a number or a name, not {label!r}")
         place = _device(device)
         kind = _dtype(dtype, place)
         _check_quantize(quantize, place, kind)
-        return cls(
-            device=place,
-            dtype=kind,
-            max_length=None if max_length is None else _count("max_length", max_length),
-            long_passages=settled(long_passages, truncate),
-            batch_tokens=_batch_tokens(batch_tokens, place, quantize),
-            quantize=quantize,
-            label=label,
-        )
-
-
-def _check_label(label: object) -> None:
-    if label is not None and (isinstance(label, bool) or not isinstance(label, int | str)):
-        raise TypeError(f"label must be a number or a name, not {label!r}")
+        usual = _CPU_BATCH_TOKENS if place.type == "cpu" else _GPU_BATCH_TOKENS
+        tokens = (_INT8_BATCH_TOKENS if quantize else usual) if batch_tokens is None else batch_tokens
+        tokens = checked_integer("batch_tokens", tokens, least=1)
+        length = None if max_length is None else checked_integer("max_length", max_length, least=1)
+        return cls(place, kind, length, settled(long_passages, truncate), tokens, quantize, label)
 
 
 def _device(device: str | torch.device | None) -> torch.device:
@@ -103,14 +165,6 @@ def _check_quantize(quantize: object, device: torch.device, dtype: torch.dtype) 
         )
 
 
-def _batch_tokens(wanted: int | None, device: torch.device, quantize: Quantize | None) -> int:
-    if wanted is not None:
-        return _count("batch_tokens", wanted)
-    if quantize == "int8":
-        return _INT8_BATCH_TOKENS
-    return _CPU_BATCH_TOKENS if device.type == "cpu" else _GPU_BATCH_TOKENS
-
-
 def tokens_that_fit(free: int, hidden: int, intermediate: int, dtype: torch.dtype) -> int:
     """How many tokens a GPU's free memory has room for: half of it, so that others can be there too.
 
@@ -127,11 +181,3 @@ def tokens_that_fit(free: int, hidden: int, intermediate: int, dtype: torch.dtyp
         At least 1; a batch that still is too large is halved when memory runs out.
     """
     return max(1, free // 2 // ((8 * hidden + 4 * intermediate) * dtype.itemsize))
-
-
-def _count(name: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a whole number, not {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be 1 or more, not {value}")
-    return value

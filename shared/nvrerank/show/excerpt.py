@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-Span = tuple[int, int]
+from nvrerank.segmentation import Boundaries, Span
 
-_NEAR = 20  # characters within which a cut moves to the border of a word
-_JOINER = "\u200d"
+_NEAR = 20  # characters by which a cut moves back, to the end of a sentence or word
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,33 +59,11 @@ def _shown(text: str, marks: Sequence[Span], length: int | None) -> Span:
     room = max(0, length - (last - first))
     end = min(len(text), max(0, first - room // 3) + length)
     start = max(0, end - length)
-    return _word_start(text, start, first), _word_end(text, end, last)
-
-
-def _word_start(text: str, place: int, most: int) -> int:
-    """The start of a word near after `place`, but not behind `most`."""
-    for near in range(place, min(place + _NEAR, most) + 1):
-        if near == 0 or text[near - 1].isspace():
-            return near
-    return _between_characters(text, place)
-
-
-def _word_end(text: str, place: int, least: int) -> int:
-    """The end of a word near before `place`, but not before `least`."""
-    for near in range(place, max(place - _NEAR, min(least, place)) - 1, -1):
-        if near == len(text) or text[near].isspace():
-            return near
-    return _between_characters(text, place)
-
-
-def _between_characters(text: str, place: int) -> int:
-    """A place that doesn't part a letter from its accent or an emoji from its other half."""
-    while 0 < place < len(text) and (_goes_on(text[place]) or text[place - 1] == _JOINER):
-        place -= 1
-    return place
-
-
-def _goes_on(sign: str) -> bool:
-    return (
-        sign == _JOINER or unicodedata.category(sign).startswith("M") or "\U0001f3fb" <= sign <= "\U0001f3ff"
-    )
+    boundaries = Boundaries(text)
+    if start:
+        start = boundaries.last(max(start - _NEAR, 0), start)
+        start += len(text[start:end]) - len(text[start:end].lstrip())
+    if end < len(text):
+        end = boundaries.last(max(end - _NEAR, min(last, end)), end, floor=0)
+        end = start + len(text[start:end].rstrip())
+    return start, end

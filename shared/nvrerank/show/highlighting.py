@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from nvrerank.ranking import ScoreMode, arerank, rerank
 from nvrerank.results import Ranking
 from nvrerank.scorer import Scorer
-from nvrerank.sentences import sentences
+from nvrerank.segmentation import Span, sentences
 
-from .excerpt import Span, pieces
-from .html_table import MARKED, ROWS, number
+from .excerpt import pieces
+from .markup import Markup, joined, tag
 from .rows import Row, checked_count, rows_of
-from .tags import Markup, joined, tag
+from .tables import MARK_STYLE, ROWS, number
 
 TOP = 3
 _WEAKEST, _STRONGEST = 0.15, 0.5  # of the colour
@@ -131,7 +131,7 @@ def best_sentences(
         NVRerankError: The scorer failed.
     """
     checked_count("top", top)
-    places = _places(rows_of(ranking)[: checked_count("rows", rows)])
+    places = _places(rows_of(ranking, rows))
     scored = rerank(scorer, ranking.query, _texts(places, ranking))
     return _by_passage(scored, places, top)
 
@@ -141,7 +141,7 @@ async def abest_sentences(
 ) -> dict[int, list[Span]]:
     """As `best_sentences`, without blocking the event loop."""
     checked_count("top", top)
-    places = _places(rows_of(ranking)[: checked_count("rows", rows)])
+    places = _places(rows_of(ranking, rows))
     scored = await arerank(scorer, ranking.query, _texts(places, ranking))
     return _by_passage(scored, places, top)
 
@@ -194,6 +194,6 @@ def _shares(scores: Sequence[float], chosen: Sequence[float]) -> list[float]:
 
 
 def _marked(text: str, sentence: Sentence, share: float) -> Markup:
-    style = MARKED.format(_WEAKEST + share * (_STRONGEST - _WEAKEST))
+    style = MARK_STYLE.format(_WEAKEST + share * (_STRONGEST - _WEAKEST))
     score = tag("small", number(sentence.score), dir="ltr")  # else a minus changes sides in Arabic
     return joined(tag("mark", text, style=style), " ", score)

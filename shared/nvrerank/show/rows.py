@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nvrerank.results import Ranked, Ranking
+from nvrerank._checks import checked_integer
+from nvrerank.results import Ranking
+from nvrerank.segmentation import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +17,6 @@ class Row:
     Attributes:
         rank: Its place, from 1.
         before: Its place in the retrieval order, from 1.
-        moved: How many places it rose; less than 0: it fell.
         index: Its index in the input.
         score: What the reranker scored it; None: not scored.
         retrieval_score: What retrieval scored it; None: not known.
@@ -27,42 +28,48 @@ class Row:
 
     rank: int
     before: int
-    moved: int
     index: int
     score: float | None
     retrieval_score: float | None
     fused: float | None
     text: str
     truncated: bool | None
-    window: tuple[int, int] | None
+    window: Span | None
+
+    @property
+    def moved(self) -> int:
+        """How many places it rose; less than 0: it fell."""
+        return self.before - self.rank
 
 
-def rows_of(ranking: Ranking) -> list[Row]:
-    """The rows of a ranking, best first."""
+def rows_of(ranking: Ranking, rows: int | None = None) -> list[Row]:
+    """The rows of a ranking, best first, at most `rows` of them.
+
+    Raises:
+        TypeError: rows is no integer.
+        ValueError: rows is less than 0.
+    """
     known = ranking.retrieval_scores or [None] * len(ranking.passages)
-    return [_row(rank, one, ranking.passages, known) for rank, one in enumerate(ranking, start=1)]
+    return [
+        Row(
+            rank,
+            one.index + 1,
+            one.index,
+            one.score,
+            known[one.index],
+            one.fused,
+            ranking.passages[one.index],
+            one.truncated,
+            one.window,
+        )
+        for rank, one in enumerate(ranking[: checked_count("rows", rows)], start=1)
+    ]
 
 
-def _row(rank: int, one: Ranked, passages: Sequence[str], known: Sequence[float | None]) -> Row:
-    before = one.index + 1
-    return Row(
-        rank=rank,
-        before=before,
-        moved=before - rank,
-        index=one.index,
-        score=one.score,
-        retrieval_score=known[one.index],
-        fused=one.fused,
-        text=passages[one.index],
-        truncated=one.truncated,
-        window=one.window,
-    )
-
-
-def dropped(ranking: Ranking) -> list[int]:
-    """The indices of the passages that were ranked and did not stay, in retrieval order."""
-    stayed = {one.index for one in ranking}
-    return [index for index in range(len(ranking.passages)) if index not in stayed]
+def check_labels(labels: Sequence[str] | None, ranking: Ranking) -> None:
+    """Raises `ValueError` if there are labels, but not one for each passage."""
+    if labels is not None and len(labels) != len(ranking.passages):
+        raise ValueError(f"labels must name each passage: {len(labels)} for {len(ranking.passages)}")
 
 
 def checked_count(name: str, count: int | None, *, least: int = 0) -> int | None:
@@ -72,10 +79,4 @@ def checked_count(name: str, count: int | None, *, least: int = 0) -> int | None
         TypeError: It is no integer.
         ValueError: It is less than `least`.
     """
-    if count is None:
-        return None
-    if isinstance(count, bool) or not isinstance(count, int):
-        raise TypeError(f"{name} must be an int or None, not {count!r}")
-    if count < least:
-        raise ValueError(f"{name} must be {least} or more, not {count}")
-    return count
+    return None if count is None else checked_integer(name, count, least=least)

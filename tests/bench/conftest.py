@@ -1,6 +1,0 @@
-"""The benchmark lies outside the wheel: its folder is put on the path for these tests."""
-
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "shared"))
