@@ -12,7 +12,8 @@ from support.checkpoints import write_decoder
 
 from nvrerank import LocalScorer, ScoringError
 from nvrerank.errors import ServiceUnavailableError
-from nvrerank.server.packing import CallQueue, PackedScorer
+from nvrerank.server.call_queue import CallQueue
+from nvrerank.server.packing import PackedScorer
 
 
 class Watch:

@@ -13,8 +13,9 @@ from nvrerank.ranking import arerank
 from nvrerank.results import Ranking
 from nvrerank.scorer import Scorer, scores_together
 
+from .call_queue import CallQueue
 from .metrics import Metrics
-from .packing import CallQueue, PackedScorer
+from .packing import PackedScorer
 from .problems import Refusal, failed, too_long, wrong_model
 from .schemas import Question
 from .settings import ServerSettings
