@@ -143,6 +143,21 @@ def test_32_mib_are_the_bound_and_almost_that_is_scored(server):
     assert server.service._held_bytes == 0
 
 
+@pytest.mark.parametrize("part", [b"[],", b'{"text":"a"},', b'"",', b'"\\"":{},'])
+def test_json_of_a_million_parts_is_refused_before_it_is_parsed(server, part):
+    body = b'{"model":"m","query":{"text":"q"},"passages":[' + part * 1_000_000 + b"1]}"
+    began = time.monotonic()
+    answer = server.client.post("/v1/ranking", content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert "512 passages" in answer.json()["message"]
+    assert time.monotonic() - began < 5
+
+
+def test_commas_and_quotes_inside_of_512_passages_are_no_parts(server):
+    passages = ['a "quoted", [bracketed] {text}: ' * 40] * 512
+    assert server.client.post("/v1/ranking", json=nim("q", passages, truncate="END")).status_code == 200
+
+
 HEAD = b"POST /v1/ranking HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\ncontent-length: 20\r\n\r\n"
 
 

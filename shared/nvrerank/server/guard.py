@@ -9,21 +9,27 @@ import asyncio
 import hashlib
 import hmac
 import logging
+import re
 import time
 import traceback
 import uuid
 from collections.abc import Container, Mapping
 from contextlib import suppress
 from http import HTTPStatus
+from itertools import islice
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .problems import Refusal
 from .service import Service
+from .settings import MAX_PASSAGES
 
 _log = logging.getLogger("nvrerank.server")
 _LINGER = 2.0  # seconds for what a refused caller is still sending; cut off, it might not read the answer
+_SMALL = 1 << 16  # bytes that any parser is done with at once
+_MOST_PARTS = 16 * MAX_PASSAGES  # in {"text": "..."}, there are six
+_PART = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]', re.DOTALL)
 _OURS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -72,6 +78,7 @@ class Guard:
                 self._service.check_open()
                 self._check_kind(headers)
                 await self._read(headers, incoming)
+                await _check_parts(incoming)
             await self._app(scope, incoming.receive, answer.send)
         except Refusal as refusal:
             if refusal.status == HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -141,6 +148,13 @@ class Guard:
         _log.info("%s %s %d %.1f ms", answer.request_id, route, status, 1000 * seconds)
 
 
+async def _check_parts(incoming: _Incoming) -> None:
+    """Refuses JSON of far more parts than a request has: the parser would hold the event loop for seconds."""
+    if incoming.held > _SMALL and await asyncio.to_thread(incoming.parts_exceed, _MOST_PARTS):
+        words = f"a request has at most {MAX_PASSAGES} passages and nothing else in numbers"
+        raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", words)
+
+
 class _Incoming:
     """A request's body, read once and then handed on."""
 
@@ -164,6 +178,10 @@ class _Incoming:
         self._body += chunk
         self.ended = not message.get("more_body", False)
         return len(chunk)
+
+    def parts_exceed(self, most: int) -> bool:
+        """Whether strings, commas, colons and brackets of the body as JSON are more than so many."""
+        return next(islice(_PART.finditer(self._body), most, None), None) is not None
 
     async def discard(self) -> None:
         """Reads the rest and keeps none of it."""
