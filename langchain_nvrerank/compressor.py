@@ -32,7 +32,8 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
 
     Where a document was scored in parts, `metadata["relevance_window"]` is the best of them as [start, end]
     of `page_content`; where its end is known not to have been read, `metadata["relevance_truncated"]` is
-    True, and where the query's is, `metadata["relevance_query_truncated"]` is. `fuse` orders by
+    True, and where the query's is, `metadata["relevance_query_truncated"]` is. Where several scorers could
+    have answered, `metadata["relevance_source"]` names the one that did. `fuse` orders by
     `metadata["fused_score"]`. "zscore" takes what retrieval scored from the first of
     `metadata["retrieval_score"]`, `["relevance_score"]` and `["score"]` that is a number.
 

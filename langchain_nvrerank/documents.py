@@ -20,6 +20,7 @@ WINDOW_KEY = "relevance_window"
 TRUNCATED_KEY = "relevance_truncated"
 QUERY_TRUNCATED_KEY = "relevance_query_truncated"
 FUSED_KEY = "fused_score"
+SOURCE_KEY = "relevance_source"
 IMAGE_KEY = "image"
 _IMAGE = re.compile(r"data:image|[A-Za-z][A-Za-z0-9+.-]*://[^/?#]")
 
@@ -91,11 +92,13 @@ def _mark(metadata: dict[str, Any], text: str, one: Ranked, blank_score: float) 
     before = metadata.pop(SCORE_KEY, None)
     if before is not None and not (isinstance(before, float) and before == -math.inf):  # a blank one's
         metadata.setdefault(RETRIEVAL_SCORE_KEY, before)
-    for key in (WINDOW_KEY, TRUNCATED_KEY, QUERY_TRUNCATED_KEY, FUSED_KEY):
+    for key in (WINDOW_KEY, TRUNCATED_KEY, QUERY_TRUNCATED_KEY, FUSED_KEY, SOURCE_KEY):
         metadata.pop(key, None)
     metadata[SCORE_KEY] = blank_score if one.score is None else one.score
     if one.fused is not None:
         metadata[FUSED_KEY] = one.fused
+    if one.source is not None:
+        metadata[SOURCE_KEY] = one.source
     if one.window is not None:
         metadata[WINDOW_KEY] = list(span_before_cleaning(text, one.window))
     if one.truncated:

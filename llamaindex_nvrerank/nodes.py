@@ -33,6 +33,7 @@ class RerankedNode(NodeWithScore):
         relevance_truncated: Whether its end was not read; None: not known.
         relevance_query_truncated: Whether the query's end is known not to have been read.
         fused_score: What it was ordered by with `fuse`.
+        relevance_source: The name of the scorer that gave the score, where several could have.
     """
 
     retrieval_score: float | None = None
@@ -40,6 +41,7 @@ class RerankedNode(NodeWithScore):
     relevance_truncated: bool | None = None
     relevance_query_truncated: bool = False
     fused_score: float | None = None
+    relevance_source: str | None = None
 
 
 def text_of(scored: NodeWithScore) -> str:
@@ -83,6 +85,7 @@ def ranked_nodes(
                 relevance_truncated=one.truncated,
                 relevance_query_truncated=ranked.query_truncated,
                 fused_score=one.fused,
+                relevance_source=one.source,
             )
         )
     return found

@@ -28,9 +28,10 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
     """Orders retrieved nodes by their relevance to the query, best first.
 
     What comes back are `RerankedNode`, a `NodeWithScore` that also has the `retrieval_score`, and where there
-    are such the `relevance_window`, `relevance_truncated`, `relevance_query_truncated` and `fused_score`. Its
-    node is a copy with the same id, hash and metadata; the values of the metadata are shared. "zscore" takes
-    a node's score for what retrieval scored it, or the `retrieval_score` that an earlier reranking kept.
+    are such the `relevance_window`, `relevance_truncated`, `relevance_query_truncated`, `relevance_source`
+    and `fused_score`. Its node is a copy with the same id, hash and metadata; the values of the metadata are
+    shared. "zscore" takes a node's score for what retrieval scored it, or the `retrieval_score` that an
+    earlier reranking kept.
 
     Blank nodes are not scored and come last, with score None. After a passthrough nothing was scored: nodes
     and scores are as they were.

@@ -30,14 +30,15 @@ from .fusion import ReciprocalRankFusion, ZScoreFusion
 from .models import MODELS, RerankModel
 from .ranking import PassthroughWarning, UncalibratedWarning, arerank, rerank
 from .results import Ranked, Ranking
-from .scorer import Scored, Scorer
+from .scorer import Scored, Scorer, ScoreSource
 from .truncation import TruncationWarning
 
 if TYPE_CHECKING:
     from . import show
-    from .compose import Windowed
+    from .compose import Cached, CacheWarning, Cascade, Fallback, FallbackWarning, Limited, Windowed
     from .hosted import HostedScorer
     from .local import LocalScorer
+    from .scorer_specs import scorer_of
 
 __version__ = "0.1.0"
 
@@ -45,9 +46,15 @@ __all__ = [
     "MODELS",
     "AuthenticationError",
     "BadResponseError",
+    "CacheWarning",
+    "Cached",
+    "Cascade",
     "DeadlineExceededError",
+    "Fallback",
+    "FallbackWarning",
     "HostedScorer",
     "InvalidArgumentError",
+    "Limited",
     "LocalScorer",
     "MissingExtraError",
     "MissingKeyError",
@@ -61,6 +68,7 @@ __all__ = [
     "ReciprocalRankFusion",
     "RequestRejectedError",
     "RerankModel",
+    "ScoreSource",
     "Scored",
     "Scorer",
     "ScorerClosedError",
@@ -72,11 +80,18 @@ __all__ = [
     "ZScoreFusion",
     "arerank",
     "rerank",
+    "scorer_of",
     "show",
 ]
 
 
-_ROOMS = {"HostedScorer": ".hosted", "LocalScorer": ".local", "Windowed": ".compose"}
+_COMPOSE = ("CacheWarning", "Cached", "Cascade", "Fallback", "FallbackWarning", "Limited", "Windowed")
+_ROOMS = {
+    **dict.fromkeys(_COMPOSE, ".compose"),
+    "HostedScorer": ".hosted",
+    "LocalScorer": ".local",
+    "scorer_of": ".scorer_specs",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import operator
-from typing import SupportsIndex
+from typing import SupportsFloat, SupportsIndex
 
 
 def checked_integer(name: str, value: object, *, least: int, most: int | None = None) -> int:
@@ -25,4 +26,26 @@ def checked_integer(name: str, value: object, *, least: int, most: int | None = 
     if number < least or (most is not None and number > most):
         limits = f"{least} or more" if most is None else f"{least} to {most}"
         raise ValueError(f"{name} must be {limits}, not {number}")
+    return number
+
+
+def checked_number(name: str, value: object, *, least: float) -> float:
+    """A number within its limits, as a float.
+
+    Args:
+        name: The argument's, for the message.
+        value: An int, a float, or what stands for one, such as numpy's; a bool does not.
+        least: The smallest that is allowed.
+
+    Raises:
+        TypeError: It is no number.
+        ValueError: It is NaN or out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, SupportsFloat):
+        raise TypeError(f"{name} must be a number, not {value!r:.50}")
+    number = float(value)
+    if math.isnan(number):
+        raise ValueError(f"{name} must be a number, not NaN")
+    if number < least:
+        raise ValueError(f"{name} must be {least:g} or more, not {number}")
     return number

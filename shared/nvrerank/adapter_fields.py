@@ -6,6 +6,7 @@ Only this module imports pydantic, which both frameworks bring.
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -32,11 +33,20 @@ from pydantic.json_schema import SkipJsonSchema
 
 from . import models
 from .adapters import text_only
-from .errors import MissingKeyError
+from .errors import MissingKeyError, NVRerankError
 from .fusion import Fusion, FusionName, as_data, as_fusion
-from .nvidia_compat import OTHER_NAMES, AvailableModel, available, hosted_models, in_our_names, other_kind
+from .nvidia_compat import (
+    OTHER_NAMES,
+    AvailableModel,
+    available,
+    hosted_models,
+    in_our_names,
+    of_another_maker,
+    other_kind,
+)
 from .ranking import OnError, RankOptions, ScoreMode
 from .scorer import Scale, Scorer
+from .scorer_specs import scorer_of
 from .windows import LongPassages
 
 if TYPE_CHECKING:
@@ -84,10 +94,38 @@ def _with_both_names_of_the_key(schema: dict[str, Any]) -> None:
 def _instance(scorer: object) -> object:
     if scorer is None or isinstance(scorer, Scorer):
         return scorer
+    reason = ""
+    if isinstance(scorer, str | Mapping):
+        try:
+            return scorer_of(scorer)
+        except ValueError as error:
+            reason = f" ({error})"
     raise ValueError(  # pydantic reports only these with the field's name
-        "it must be an instance of Scorer, and a dump has only its name: pass the scorer itself beside "
-        "what was saved, such as scorer=LocalScorer(); a hosted model's name goes into model="
+        f"it must be an instance of Scorer, or what scorer_of takes{reason}. A dump has only its name: pass "
+        "the scorer itself beside what was saved, such as scorer=LocalScorer(); a hosted model's name goes "
+        "into model="
     )
+
+
+def _make_scorer(given: dict[str, Any]) -> tuple[Scorer | None, object]:
+    """Makes the scorer that a string or a mapping describes, in place.
+
+    Returns:
+        The scorer and what describes it, as JSON has it; None: there is none, or it holds a scorer itself.
+    """
+    spec = given.get("scorer")
+    if not isinstance(spec, str | Mapping):
+        return None, None
+    try:
+        given["scorer"] = made = scorer_of(spec)
+    except ValueError as error:
+        if isinstance(error, NVRerankError):
+            raise
+        return None, None  # pydantic reports it, with the field's name
+    try:
+        return made, json.loads(json.dumps(spec))
+    except TypeError:
+        return made, None
 
 
 class RerankFields(BaseModel):
@@ -101,7 +139,8 @@ class RerankFields(BaseModel):
     is in NVIDIA_API_KEY.
 
     Attributes:
-        scorer: What scores: `nvrerank.LocalScorer()` or any other `nvrerank.Scorer`, in place of all the
+        scorer: What scores: `nvrerank.LocalScorer()` or any other `nvrerank.Scorer`, or what
+            `nvrerank.scorer_of` makes one of ("bundled", "local:NAME", a mapping), in place of all the
             arguments from `model` to `send_key_over_http`. None: a `nvrerank.HostedScorer` made of them.
         model: The model's name. None: NVIDIA's own default, or what the server of `base_url` lists first.
         base_url: A server's root, its /v1, a proxy's prefix or a full endpoint. None: NVIDIA_BASE_URL,
@@ -178,6 +217,8 @@ class RerankFields(BaseModel):
     ] = None
 
     _own: HostedScorer | None = PrivateAttr(None)
+    _made: Scorer | None = PrivateAttr(None)
+    _spec: object = PrivateAttr(None)
     _key_lost: bool = PrivateAttr(False)
     _listed: list[AvailableModel] | None = PrivateAttr(None)
 
@@ -193,8 +234,10 @@ class RerankFields(BaseModel):
         given = {"model": model, "nvidia_api_key": nvidia_api_key, "api_key": api_key, "base_url": base_url}
         options |= {name: value for name, value in given.items() if value is not None}
         del given, nvidia_api_key, api_key  # a traceback shows what a frame holds
-        super().__init__(**in_our_names(_hide(options) | {"http_client": http_client}))
-        self._settle_scorer()
+        ours = in_our_names(_hide(options) | {"http_client": http_client})
+        made = _make_scorer(ours)
+        super().__init__(**ours)
+        self._settle_scorer(*made)
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Documents an adapter's arguments: those of here, then those under its own `Attributes:`."""
@@ -227,6 +270,7 @@ class RerankFields(BaseModel):
         """
         changes = in_our_names(_hide(dict(update or {})))
         del update  # a traceback shows what a frame holds
+        made = _make_scorer(changes)
         twin, settings = super().model_copy(deep=deep), _SETTINGS.keys() & changes
         if changes.get("scorer") is not None:
             twin.__dict__.update(_SETTINGS)
@@ -237,7 +281,7 @@ class RerankFields(BaseModel):
         for name, value in changes.items():
             BaseModel.__setattr__(twin, name, value)
         if settings:
-            twin._settle_scorer()  # noqa: SLF001 (its own class)
+            twin._settle_scorer(*made)  # noqa: SLF001 (its own class)
         return twin
 
     @property
@@ -267,14 +311,14 @@ class RerankFields(BaseModel):
             return reranker.available_models
 
     def close(self) -> None:
-        """Closes the connections of the scorer that was made here; one that was passed is its owner's."""
-        if self._own is not None:
-            self._own.close()
+        """Closes the scorer that was made here; one that was passed is its owner's."""
+        if self._made is not None:
+            self._made.close()
 
     async def aclose(self) -> None:
         """As `close`, from a coroutine."""
-        if self._own is not None:
-            await self._own.aclose()
+        if self._made is not None:
+            await self._made.aclose()
 
     def __enter__(self) -> Self:
         return self
@@ -316,8 +360,10 @@ class RerankFields(BaseModel):
         handler: SerializerFunctionWrapHandler,
         info: SerializationInfo,  # noqa: ARG002 (LlamaIndex's signature)
     ) -> dict[str, Any]:
-        """The fields: of a scorer that was passed its name, of one made here its settings; never a key."""
+        """The fields, never a key: of a scorer made here its settings or what describes it, else its name."""
         dumped: dict[str, Any] = handler(self)
+        if self._spec is not None and "scorer" in dumped:
+            dumped["scorer"] = self._spec
         dropped = ("scorer",) if self._own else _SETTINGS.keys() - {"scorer"}
         return {name: value for name, value in dumped.items() if name not in dropped}
 
@@ -343,11 +389,11 @@ class RerankFields(BaseModel):
         """`base_url` as this adapter reads it."""
         return self.base_url
 
-    def _settle_scorer(self) -> None:
-        """Makes the scorer, unless one was passed, which settings would contradict."""
-        self._key_lost, self._listed, self._own = False, None, None
+    def _settle_scorer(self, made: Scorer | None, spec: object) -> None:
+        """Makes the scorer, unless one was passed or just made, which settings would contradict."""
+        self._key_lost, self._listed, self._own, self._made, self._spec = False, None, None, made, spec
         if self.scorer is None:
-            self._own = self.__dict__["scorer"] = self._hosted_scorer()
+            self._own = self._made = self.__dict__["scorer"] = self._hosted_scorer()
             if self._own.name != type(self._own).__name__:  # it knows its model
                 self.__dict__["model"] = self._own.name
             return
@@ -371,16 +417,24 @@ class RerankFields(BaseModel):
             )
         known = models.find(model or "")
         most = known.max_passages if known else 512
-        return HostedScorer(
-            model,
-            base_url=self._server(),
-            api_key=self.api_key,
-            headers=self.default_headers,
-            truncate=... if self.truncate is None and self.long_passages else self.truncate,
-            max_batch_size=self.max_batch_size and min(self.max_batch_size, most),
-            send_key_over_http=self.send_key_over_http,
-            **{name: value for name in _PASSED_ON if (value := getattr(self, name)) is not None},
-        )
+        try:
+            return HostedScorer(
+                model,
+                base_url=self._server(),
+                api_key=self.api_key,
+                headers=self.default_headers,
+                truncate=... if self.truncate is None and self.long_passages else self.truncate,
+                max_batch_size=self.max_batch_size and min(self.max_batch_size, most),
+                send_key_over_http=self.send_key_over_http,
+                **{name: value for name in _PASSED_ON if (value := getattr(self, name)) is not None},
+            )
+        except MissingKeyError as error:
+            if model is None or not of_another_maker(model):
+                raise
+            raise MissingKeyError(
+                f"NVIDIA hosts no {model}, as far as we know: scorer='local:{model}' runs it on this "
+                "machine, base_url= names a server that has it (NVIDIA's own want a key, NVIDIA_API_KEY)"
+            ) from error
 
 
 _SETTINGS = {

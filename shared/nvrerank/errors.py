@@ -140,7 +140,7 @@ class ServiceUnavailableError(NVRerankError):
 
 
 class RateLimitError(ServiceUnavailableError):
-    """The service asked to slow down (429) for longer than the deadline allows."""
+    """The service asked to slow down (429) for longer than the deadline allows, or `Limited` had no turn."""
 
 
 class DeadlineExceededError(ServiceUnavailableError):

@@ -116,3 +116,9 @@ def other_kind(model: str | None, server: str | None) -> str | None:
     if (server and not _NVIDIA.match(server)) or re.search("rank|^nvdev/", name) or models.find(name):
         return None
     return next((kind for kind, names in _KINDS.items() if names.search(name)), None)
+
+
+def of_another_maker(model: str) -> bool:
+    """Whether a name on the hub is that of a model that NVIDIA's host, as far as we know, does not have."""
+    maker, slash, _ = model.partition("/")
+    return bool(slash) and maker.lower() not in ("nvidia", "nvdev") and models.find(model) is None

@@ -46,6 +46,10 @@ class PerProcess(Generic[T]):
         """This process's."""
         return self._made.get(_forks) or self._made.setdefault(_forks, self._make())
 
+    def __reduce__(self) -> tuple[type[PerProcess[T]], tuple[Callable[[], T]]]:
+        """A pickle has how it is made."""
+        return type(self), (self._make,)
+
     def peek(self) -> T | None:
         """This process's, if it was made."""
         return self._made.get(_forks)

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from ._checks import checked_integer
+from ._checks import checked_integer, checked_number
 from .errors import NVRerankError, RequestRejectedError
 from .fusion import Fusion, FusionName, as_fusion, checked_retrieval_scores
 from .results import Ranked, Ranking
-from .scorer import Scale, Scored, Scorer
+from .scorer import Scored, Scorer, ScoreSource
 from .texts import clean_passages, clean_query, is_blank
 
 ScoreMode = Literal["logit", "sigmoid"]
@@ -63,7 +63,8 @@ class RankOptions:
         if self.top_n is not None:
             object.__setattr__(self, "top_n", checked_integer("top_n", self.top_n, least=0))
         if self.threshold is not None:
-            object.__setattr__(self, "threshold", _checked_threshold(self.threshold))
+            least = checked_number("threshold", self.threshold, least=-math.inf)
+            object.__setattr__(self, "threshold", least)
         if self.fuse is not None:
             object.__setattr__(self, "fuse", as_fusion(self.fuse))
         for name, kind in (("score_mode", ScoreMode), ("on_error", OnError)):
@@ -74,6 +75,7 @@ class RankOptions:
 
 _DEFAULTS = RankOptions()
 _LOGIT, _QUERY_TRUNCATED = operator.attrgetter("logit"), operator.attrgetter("query_truncated")
+_TIER = operator.attrgetter("tier")
 
 
 def rerank(
@@ -98,7 +100,8 @@ def rerank(
         query: The question; not blank, unless `on_error="passthrough"`.
         passages: The candidates, in retrieval order; any iterable of strings.
         top_n: At most so many results; None: all, 0: none.
-        threshold: Least score that stays (inclusive), compared after `score_mode`.
+        threshold: Least score that stays (inclusive), compared after `score_mode`. One that the scorer that
+            answers has of its own (`Fallback(thresholds=...)`) takes its place.
         score_mode: "logit" as the scorer gives it, or "sigmoid" for 0..1, which leaves the probabilities of a
             scorer that gives such (`Scorer.scale`) as they are.
         on_error: "raise", or "passthrough": whatever the scorer raises, and if the query is blank, the input
@@ -126,13 +129,14 @@ def rerank(
     unasked = _unasked(prepared, options)
     if unasked is not None:
         return unasked
-    if options.score_mode == "sigmoid":
-        _warn_if_uncalibrated(scorer)
     try:
         scores = scorer.score_clean(prepared.query, prepared.texts)
     except NVRerankError as error:
         return _failed(error, prepared, options)
-    return finish(prepared, scores, options, scorer.scale)
+    source = _source(scorer, scores)
+    if options.score_mode == "sigmoid" and not source.calibrated:
+        _warn_uncalibrated(scorer, source)
+    return finish(prepared, scores, options, source)
 
 
 async def arerank(
@@ -153,13 +157,14 @@ async def arerank(
     unasked = _unasked(prepared, options)
     if unasked is not None:
         return unasked
-    if options.score_mode == "sigmoid":
-        _warn_if_uncalibrated(scorer)
     try:
         scores = await scorer.ascore_clean(prepared.query, prepared.texts)
     except NVRerankError as error:
         return _failed(error, prepared, options)
-    return finish(prepared, scores, options, scorer.scale)
+    source = _source(scorer, scores)
+    if options.score_mode == "sigmoid" and not source.calibrated:
+        _warn_uncalibrated(scorer, source)
+    return finish(prepared, scores, options, source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,11 +207,12 @@ def prepare(
 
 
 def finish(
-    prepared: Prepared, scores: Sequence[Scored], options: RankOptions, scale: Scale = "logit"
+    prepared: Prepared, scores: Sequence[Scored], options: RankOptions, source: ScoreSource
 ) -> Ranking:
     """Sorts by logit or by what it is fused to (stable, blanks last), then applies mode, threshold and top_n.
 
-    The sort is not on probabilities: far from 0 different logits have the same sigmoid.
+    The sort is not on probabilities: far from 0 different logits have the same sigmoid. What a `Cascade` cut
+    stays below what it kept.
     """
     places, scored, ranked = [], [], []
     for place, slot in enumerate(prepared.slots):
@@ -214,20 +220,32 @@ def finish(
             places.append(place)
             scored.append(scores[slot])
     logits = list(map(_LOGIT, scored))
+    tiers = [0 if one.source is None else one.source.tier for one in scored]
     fused = None
     if isinstance(options.fuse, Fusion):
-        fused = _fused(options.fuse, logits, places, prepared.retrieval_scores)
+        fused = _fused(options.fuse, logits, places, prepared.retrieval_scores, tiers)
     keys = logits if fused is None else fused
-    probable = options.score_mode == "sigmoid" and scale == "logit"
-    for at in sorted(range(len(keys)), key=keys.__getitem__, reverse=True):
+    probable = options.score_mode == "sigmoid" and source.scale == "logit"
+    least = options.threshold if source.threshold is None else source.threshold
+    order = sorted(range(len(keys)), key=keys.__getitem__, reverse=True)
+    for at in sorted(order, key=tiers.__getitem__) if any(tiers) else order:
         score = sigmoid(logits[at]) if probable else logits[at]
-        if options.threshold is None or score >= options.threshold:
+        if least is None or (score >= least and not tiers[at]):
             one, key = scored[at], None if fused is None else fused[at]
-            ranked.append(Ranked(places[at], score, one.truncated, one.window, key))
-    if options.threshold is None:
+            by = None if one.source is None else one.source.name
+            ranked.append(Ranked(places[at], score, one.truncated, one.window, key, by, tiers[at] > 0))
+    if least is None:
         ranked += [Ranked(place, None) for place, slot in enumerate(prepared.slots) if slot is None]
     cut = any(map(_QUERY_TRUNCATED, scores))
-    return _ranking(prepared, ranked[: options.top_n], query_truncated=cut)
+    return _ranking(prepared, ranked[: options.top_n], query_truncated=cut, answered_by=source.name)
+
+
+def _source(scorer: Scorer, scores: Sequence[Scored]) -> ScoreSource:
+    """Whose scores they are: of a call's records the source of those that were not cut, else the scorer's."""
+    known = [one.source for one in scores if one.source is not None]
+    if known:
+        return min(known, key=_TIER)
+    return ScoreSource(scorer.name, scorer.scale, scorer.calibrated)
 
 
 def _fused(
@@ -235,11 +253,19 @@ def _fused(
     logits: Sequence[float],
     places: Sequence[int],
     retrieval_scores: Sequence[float | None] | None,
+    tiers: Sequence[int],
 ) -> list[float]:
-    known: list[float] = []
-    if fusion.needs_scores and retrieval_scores is not None:
-        known = [score for place in places if (score := retrieval_scores[place]) is not None]
-    return fusion.fused(logits, places, known)
+    """The fused scores; each tier by itself, since its logits say nothing beside those of another."""
+    fused = [0.0] * len(logits)
+    for tier in set(tiers):
+        mine = [at for at, one in enumerate(tiers) if one == tier]
+        known: list[float] = []
+        if fusion.needs_scores and retrieval_scores is not None:
+            known = [score for at in mine if (score := retrieval_scores[places[at]]) is not None]
+        keys = fusion.fused([logits[at] for at in mine], [places[at] for at in mine], known)
+        for at, key in zip(mine, keys, strict=True):
+            fused[at] = key
+    return fused
 
 
 def _check_fusable(
@@ -270,13 +296,13 @@ def _unasked(prepared: Prepared, options: RankOptions) -> Ranking | None:
     return _unscored(prepared, options.top_n if options.threshold is None else 0)
 
 
-def _warn_if_uncalibrated(scorer: Scorer) -> None:
+def _warn_uncalibrated(scorer: Scorer, source: ScoreSource) -> None:
     """Once for each scorer; to be called by `rerank` and `arerank` themselves."""
-    if scorer.calibrated or id(scorer) in _warned:
+    if id(scorer) in _warned:
         return
     _warned[id(scorer)] = scorer
     warnings.warn(
-        f"{scorer.name} is not calibrated, so the sigmoids of its scores are no probabilities: use "
+        f"{source.name} is not calibrated, so the sigmoids of its scores are no probabilities: use "
         "score_mode='logit', with a threshold that is chosen on data of your own",
         UncalibratedWarning,
         stacklevel=3,
@@ -304,20 +330,18 @@ def _unscored(prepared: Prepared, top_n: int | None) -> Ranking:
     return _ranking(prepared, ranked[:top_n])
 
 
-def _ranking(prepared: Prepared, ranked: Iterable[Ranked], *, query_truncated: bool = False) -> Ranking:
+def _ranking(
+    prepared: Prepared,
+    ranked: Iterable[Ranked],
+    *,
+    query_truncated: bool = False,
+    answered_by: str | None = None,
+) -> Ranking:
     return Ranking(
         ranked,
         prepared.query,
         prepared.passages,
         prepared.retrieval_scores,
         query_truncated=query_truncated,
+        answered_by=answered_by,
     )
-
-
-def _checked_threshold(threshold: object) -> float:
-    if isinstance(threshold, bool | str | bytes):
-        raise TypeError(f"threshold must be a number or None, not {threshold!r}")
-    least = float(threshold)  # type: ignore[arg-type]  # numpy and torch scalars convert too
-    if math.isnan(least):
-        raise ValueError("threshold must be a number, not NaN")
-    return least

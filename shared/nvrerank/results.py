@@ -22,6 +22,9 @@ class Ranked:
         window: Where the passage was scored in parts, the characters of the best of them, as (start, end),
             of the passage as `Ranking.passages` has it; None: it was scored as a whole.
         fused: What it was ordered by where `fuse` was asked for; None: by its score.
+        source: The name of the scorer that gave the score, where several could have; None: there is one.
+        cut: Whether a `Cascade` cut it: its score is a place below those that the strong scorer gave, not one
+            of that scorer's.
     """
 
     index: int
@@ -29,6 +32,8 @@ class Ranked:
     truncated: bool | None = None
     window: tuple[int, int] | None = None
     fused: float | None = None
+    source: str | None = None
+    cut: bool = False
 
 
 class Ranking(list[Ranked]):
@@ -39,6 +44,7 @@ class Ranking(list[Ranked]):
         passages: All passages, in input order, also those that were dropped.
         retrieval_scores: What retrieval scored them, in input order; None: not known.
         query_truncated: Whether the query is known not to have been read to its end.
+        answered_by: The name of the scorer that scored; None: none was asked, or it failed.
     """
 
     def __init__(
@@ -49,12 +55,14 @@ class Ranking(list[Ranked]):
         retrieval_scores: Sequence[float | None] | None = None,
         *,
         query_truncated: bool = False,
+        answered_by: str | None = None,
     ) -> None:
         super().__init__(ranked)
         self.query = query
         self.passages = passages
         self.retrieval_scores = retrieval_scores
         self.query_truncated = query_truncated
+        self.answered_by = answered_by
 
     @property
     def truncated(self) -> int:

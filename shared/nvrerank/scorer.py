@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -28,6 +28,26 @@ _HOOKS = (
 
 
 @dataclass(frozen=True, slots=True)
+class ScoreSource:
+    """The scorer that a score is from, where several could have given it.
+
+    Attributes:
+        name: Its name.
+        scale: What its scores are.
+        calibrated: Whether their sigmoids are of use as probabilities.
+        threshold: Least score that stays, on its scale; None: the one that `rerank` was told.
+        tier: 0; more for a passage that was cut before: it stands below all of a lower tier, and no threshold
+            lets it pass.
+    """
+
+    name: str
+    scale: Scale = "logit"
+    calibrated: bool = True
+    threshold: float | None = None
+    tier: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """One passage's logit, and what of the passage it comes from.
 
@@ -38,12 +58,14 @@ class Scored:
         window: Where the passage was scored in parts, the characters of the best of them, as (start, end);
             None: it was scored as a whole.
         query_truncated: Whether the query is known not to have been read to its end.
+        source: Which scorer it is from; None: the one that was asked.
     """
 
     logit: float
     truncated: bool | None = None
     window: tuple[int, int] | None = None
     query_truncated: bool = False
+    source: ScoreSource | None = None
 
 
 class Scorer:
@@ -97,6 +119,20 @@ class Scorer:
     def calibrated(self) -> bool:
         """Whether the sigmoid of a score is of use as a probability; where not, asking for it warns."""
         return True
+
+    @property
+    def listwise(self) -> bool:
+        """Whether a passage's score depends on the others of its call; then it can't be kept by itself."""
+        return False
+
+    @property
+    def identity(self) -> Mapping[str, object] | None:
+        """Everything beside query and passage that decides a score, as what JSON holds; None: not known.
+
+        Whoever keeps scores (`Cached`, the evaluation) keeps them under it. What takes reading files may be a
+        function of no arguments, which is called before the first score.
+        """
+        return None
 
     def score(self, query: str, passages: Sequence[str]) -> list[float]:
         """Scores passages. May be called from many threads at once.
@@ -196,6 +232,25 @@ class Scorer:
             for answer, (_, texts) in zip(answers, calls, strict=True)
         ]
 
+    def close(self) -> None:
+        """Frees what the scorer holds open; this one holds nothing. A with statement calls it, too."""
+
+    async def aclose(self) -> None:
+        """As `close`, from a coroutine."""
+        self.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
     def token_counter(self, query: str) -> TokenCounter:
         """What counts passages in tokens beside this query, for whoever cuts long ones.
 
@@ -253,6 +308,15 @@ def checked_scores(answers: Sequence[float | Scored], count: int, scorer: Scorer
         else:
             checked.append(answer if number is score else replace(answer, logit=number))
     return checked
+
+
+def settled_identity(identity: Mapping[str, object]) -> dict[str, object]:
+    """A scorer's `identity` with what its functions return; may read files."""
+    settled: dict[str, object] = {}
+    for name, value in identity.items():
+        known = value() if callable(value) else value
+        settled[name] = settled_identity(known) if isinstance(known, Mapping) else known
+    return settled
 
 
 def scores_together(scorer: Scorer) -> bool:

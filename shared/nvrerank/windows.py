@@ -164,7 +164,8 @@ class WindowPlan:
         logit = math.fsum(logits) / len(logits) if self._pool == "mean" else max(logits)
         whole = window == (0, self._lengths[index])
         asked_less = self.query is not None or any(part.query_truncated for part in parts)
-        return Scored(logit, self._truncated(index, parts), None if whole else window, asked_less)
+        told = None if whole else window
+        return Scored(logit, self._truncated(index, parts), told, asked_less, parts[best].source)
 
     def _truncated(self, index: int, parts: list[Scored]) -> bool | None:
         told = [part.truncated for part in parts]

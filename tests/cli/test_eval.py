@@ -78,6 +78,27 @@ def test_a_server_of_ones_own_reranks_and_is_not_asked_again(run, data):
     assert rows[1]["average"]["R@5"]["gain"] == 0.0
 
 
+def test_a_cascade_is_measured_beside_its_scorers(run, data):
+    with FakeNIM([rank()] * 6) as nim:
+        strong = f"hosted:fake/m@{nim.url}"
+        cascade = json.dumps({"cascade": {"cheap": "bundled", "strong": strong, "keep": 2}})
+        result = run(data, "--scorer", strong, "--scorer", cascade, "--format", "json")
+        assert result.exit_code == 0, result.output
+        read = [len(one.json["passages"]) for one in nim.seen]
+    assert [max(read[:3]), max(read[3:])] == [3, 2], "the strong one reads what was kept"
+    assert [row["pipeline"] for row in json.loads(result.stdout)["rows"]] == [
+        "bm25",
+        f"bm25 + {strong}",
+        f"bm25 + {cascade}",
+    ]
+    refused = run(data, "--scorer", cascade, "--fuse", "rrf")
+    assert refused.exit_code == 2
+    assert (
+        "depend on the other passages of the list: measure it with one retriever and without fuse"
+        in refused.stderr
+    )
+
+
 def test_a_query_that_fails_is_named_and_the_status_is_1(run, data):
     with FakeNIM([rank(), answer(422, {"detail": "too long"}), rank()]) as nim:
         result = run(data, "--scorer", f"hosted:fake/m@{nim.url}")

@@ -31,11 +31,41 @@ def test_a_server_of_ones_own_ranks_a_file_and_a_503_loses_nothing(notes):
     assert [seen.json["model"] for seen in nim.seen] == ["fake/reranker"] * 2
 
 
+def test_a_scorer_of_scorers_ranks_a_file_and_the_next_run_asks_for_nothing(notes, tmp_path):
+    with FakeNIM([rank()]) as nim:
+        cached = {"scorer": f"hosted:fake/m@{nim.url}", "path": str(tmp_path / "scores.db")}
+        scorer = json.dumps({"fallback": [{"cached": cached}, "bundled"]})
+        first = run(QUESTION, notes, "--scorer", scorer, "--json")
+        assert run(QUESTION, notes, "--scorer", scorer, "--json").stdout == first.stdout
+        assert len(nim.seen) == 1
+    assert [entry["score"] for entry in json.loads(first.stdout)] == sorted(
+        (truth(QUESTION, entry["text"]) for entry in json.loads(first.stdout)), reverse=True
+    )
+
+
 def test_a_hosted_model_without_a_key_is_one_line_that_names_the_variable(notes):
     result = run("q", notes, "--hosted", "nvidia/llama-nemotron-rerank-1b-v2")
     assert result.exit_code == 1
     assert "NVIDIA_API_KEY" in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("options", [["--model", "m"], ["--hosted", "m"], ["--base-url", "http://nim/v1"]])
+def test_a_scorer_is_said_in_one_way(notes, options):
+    done = CliRunner().invoke(app, ["rank", "q", str(notes), "--scorer", "bundled", *options])
+    assert done.exit_code == 2
+    assert "--scorer says which scorer it is" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("scorer", "message"),
+    [("bge", "a scorer is bundled"), ('{"cached": 7}', "a string, a mapping or a Scorer, not int")],
+)
+def test_a_scorer_that_is_none_is_one_line_and_status_2(notes, scorer, message):
+    done = CliRunner().invoke(app, ["rank", "q", str(notes), "--scorer", scorer])
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("local", [("--model", "a/b"), ("--revision", "v1"), ("--device", "cpu")])

@@ -21,13 +21,6 @@ LONG = "Nobody knows it yet. The sea is wide and deep. Rust never sleeps at all.
 PASSAGES = ["short words", LONG, "gold", LONG]
 
 
-@pytest.fixture(params=["score_detailed", "ascore_detailed"])
-def detailed(request):
-    if request.param == "score_detailed":
-        return lambda scorer, *call: scorer.score_detailed(*call)
-    return lambda scorer, *call: asyncio.run(scorer.ascore_detailed(*call))
-
-
 def test_the_best_window_decides_and_is_told(detailed):
     scored = detailed(Windowed(ByWords(8)), QUERY, PASSAGES)
     assert [one.logit for one in scored] == [0.0, 2.0, 1.0, 2.0]

@@ -15,7 +15,19 @@ import pytest
 from fake_nim import truth
 from support.checkpoints import mistral_config, write_cross_encoder, write_decoder
 
-from nvrerank import HostedScorer, LocalScorer, Scorer, UncalibratedWarning, Windowed, rerank
+from nvrerank import (
+    Cached,
+    Cascade,
+    Fallback,
+    HostedScorer,
+    Limited,
+    LocalScorer,
+    Scorer,
+    UncalibratedWarning,
+    Windowed,
+    rerank,
+)
+from nvrerank.scorer import settled_identity
 
 QUERY = "how do I make a class iterable?"
 PASSAGES = ["A class is iterable when it defines __iter__.", "Bananas.", "rust " * 40, "naïve 東京 🙂"]
@@ -37,10 +49,13 @@ def probabilities(request: httpx.Request) -> httpx.Response:
     return httpx.Response(200, json={"results": results[::-1]})
 
 
+def hosted() -> HostedScorer:
+    transport = httpx.MockTransport(ranking)
+    return HostedScorer("m", base_url="http://nim/v1", max_batch_size=3, transport=transport)
+
+
 SCORERS: dict[str, Callable[..., Scorer]] = {
-    "hosted": lambda _folder: HostedScorer(
-        "m", base_url="http://nim/v1", max_batch_size=3, transport=httpx.MockTransport(ranking)
-    ),
+    "hosted": lambda _folder: hosted(),
     "cohere": lambda _folder: HostedScorer(
         "m", base_url="http://h/v1/rerank", max_batch_size=3, transport=httpx.MockTransport(probabilities)
     ),
@@ -51,6 +66,15 @@ SCORERS: dict[str, Callable[..., Scorer]] = {
     "xlm-roberta": lambda folder: LocalScorer(write_cross_encoder(folder, "xlm-roberta"), device="cpu"),
     "modernbert": lambda folder: LocalScorer(write_cross_encoder(folder, "modernbert"), device="cpu"),
     "windowed": lambda folder: Windowed(LocalScorer(write_decoder(folder), device="cpu"), size=24),
+    "cached": lambda _folder: Cached(hosted()),
+    "cached in a file": lambda folder: Cached(LocalScorer(device="cpu"), folder / "scores.db"),
+    "limited": lambda _folder: Limited(hosted(), requests_per_minute=10_000, max_concurrency=2),
+    "fallback": lambda _folder: Fallback(hosted(), LocalScorer(device="cpu")),
+    "cascade": lambda folder: Cascade(LocalScorer(write_decoder(folder), device="cpu"), hosted(), keep=2),
+    "all of them": lambda folder: Fallback(
+        Cached(Limited(hosted(), max_concurrency=2), folder / "scores.db"),
+        Cascade(LocalScorer(device="cpu"), Windowed(LocalScorer(device="cpu")), keep=2),
+    ),
 }
 
 
@@ -73,10 +97,11 @@ def test_one_finite_float_a_passage_in_input_order(score):
     assert score(QUERY, PASSAGES[::-1]) == pytest.approx(scores[::-1], abs=1e-5)
 
 
-def test_each_score_depends_on_its_own_pair_alone(score):
+def test_each_score_depends_on_its_own_pair_alone_unless_it_says_that_it_is_listwise(scorer, score):
     together = score(QUERY, PASSAGES)
     alone = [score(QUERY, [passage])[0] for passage in PASSAGES]
-    assert together == pytest.approx(alone, abs=1e-5)
+    assert (together == pytest.approx(alone, abs=1e-5)) is not (type(scorer) is Cascade)
+    assert scorer.listwise or type(scorer) is not Cascade
 
 
 def test_the_query_matters(score):
@@ -144,8 +169,32 @@ def test_a_sigmoid_lies_within_0_and_1_and_a_probability_stays_one(scorer):
 
 
 def test_only_the_model_that_ships_with_the_package_is_not_calibrated(request, scorer):
-    assert scorer.calibrated is (request.node.callspec.params["scorer"] != "bundled")
+    bundled = request.node.callspec.params["scorer"] in ("bundled", "cached in a file")
+    assert scorer.calibrated is not bundled
 
 
 def test_it_has_a_name_for_traces(scorer):
     assert scorer.name
+
+
+def test_a_ranking_names_who_answered(scorer):
+    assert rerank(scorer, QUERY, PASSAGES).answered_by in scorer.name
+
+
+def test_many_queries_score_as_one_by_one(scorer):
+    jobs = [(QUERY, PASSAGES), ("who eats bananas?", PASSAGES[:3]), (QUERY, [])]
+    expected = [scorer.score(*job) for job in jobs]
+    assert scorer.score_many(jobs) == [pytest.approx(scores, abs=1e-5) for scores in expected]
+
+
+def test_what_decides_its_scores_is_known_unless_several_scorers_do(scorer):
+    known = scorer.identity
+    assert (known is None) is isinstance(scorer, Fallback | Cascade)
+    assert known is None or json.dumps(settled_identity(known))
+    twin = pickle.loads(pickle.dumps(scorer)).identity
+    assert twin == known or settled_identity(twin) == settled_identity(known)
+
+
+def test_it_closes_from_a_with_statement(scorer):
+    with pickle.loads(pickle.dumps(scorer)) as twin:
+        assert twin.score(QUERY, PASSAGES[:1])

@@ -24,6 +24,7 @@ from nvrerank import (
     RequestRejectedError,
     Scored,
     Scorer,
+    ScoreSource,
     ScoringError,
     ServiceUnavailableError,
     UncalibratedWarning,
@@ -448,3 +449,23 @@ def test_a_ranking_knows_what_was_ranked_also_after_a_pickle(rank):
 
 def test_several_queries_are_scored_each_with_its_own_passages():
     assert ByTable(a=9).score_many([("q", ["a", "bb"]), ("r", []), ("s", ["ccc"])]) == [[9, 2], [], [3]]
+
+
+def test_a_ranking_says_who_answered(rank):
+    scorer = ByTable(a=1, b=2)
+    ranking = rank(scorer, "q", ["a", "b"])
+    assert (ranking.answered_by, {one.source for one in ranking}) == (scorer.name, {None})
+    assert pickle.loads(pickle.dumps(ranking)).answered_by == scorer.name
+    assert rank(scorer, "q", [" "]).answered_by is None, "nobody was asked"
+
+
+def test_a_record_that_names_its_source_is_ranked_by_what_that_says(rank):
+    class OfTwo(Scorer):
+        def _score(self, query, passages):
+            best = ScoreSource("best", "probability", threshold=0.3)
+            other = ScoreSource("other", "probability", tier=1)
+            return [Scored(float(one), source=other if one == "0.9" else best) for one in passages]
+
+    ranking = rank(OfTwo(), "q", ["0.9", "0.2", "0.4"], score_mode="sigmoid", threshold=0.0)
+    assert [(one.index, one.score, one.source) for one in ranking] == [(2, 0.4, "best")]
+    assert ranking.answered_by == "best"

@@ -239,3 +239,36 @@ def test_windows_of_many_queries_tell_what_each_score_comes_from():
     [[one], [other]] = Windowed(Cuts(), size=2).score_many_clean([("q", ["a " * 40]), ("r", ["b"])])
     assert (one.truncated, one.window is None) == (True, False)
     assert (other.truncated, other.window) == (True, None)
+
+
+def test_a_scorer_that_says_nothing_else_is_closed_without_effect_and_known_by_nothing():
+    class Plain(Scorer):
+        def _score(self, query, passages):
+            return [0.0 for _ in passages]
+
+    async def asynchronously():
+        async with Plain() as scorer:
+            return await scorer.ascore("q", ["a"])
+
+    with Plain() as scorer:
+        assert scorer.score("q", ["a"]) == asyncio.run(asynchronously()) == [0.0]
+    assert (scorer.identity, scorer.listwise) == (None, False)
+
+
+def test_closing_from_a_coroutine_closes_what_only_knows_the_other_way():
+    class Holds(Scorer):
+        closed = False
+
+        def _score(self, query, passages):
+            return [0.0 for _ in passages]
+
+        def close(self):
+            self.closed = True
+
+    async def asynchronously(scorer):
+        async with scorer:
+            pass
+
+    scorer = Holds()
+    asyncio.run(asynchronously(scorer))
+    assert scorer.closed

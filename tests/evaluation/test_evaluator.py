@@ -287,8 +287,8 @@ def test_one_run_file_for_several_sets_is_refused(make_set, tmp_path):
         evaluate([make_set(), make_set("other")], retrievers=[f"run:{tmp_path}/x.trec"])
 
 
-def test_a_scorer_is_a_string_or_a_scorer(make_set):
-    with pytest.raises(TypeError, match="a scorer is a string or a Scorer, not function"):
+def test_a_scorer_is_a_string_a_mapping_or_a_scorer(make_set):
+    with pytest.raises(TypeError, match="a scorer is a string, a mapping or a Scorer, not function"):
         evaluate(make_set(), scorers=[overlap])
 
 

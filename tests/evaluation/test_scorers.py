@@ -34,8 +34,7 @@ def test_what_changes_a_score_changes_what_scores_are_kept_under():
 
 def test_an_address_and_a_model_of_a_server_are_part_of_it():
     urls = ["hosted:m@http://one:8000/v1", "hosted:m@http://two:8000/v1", "hosted:n@http://one:8000/v1"]
-    identities = [identity([url])["made"] for url in urls]
-    assert len(set(identities)) == 3
+    assert len({str(identity([url])) for url in urls}) == 3
 
 
 def test_a_scorer_object_is_known_by_label_class_and_name():
@@ -54,6 +53,35 @@ def test_a_local_scorer_object_is_known_by_what_is_in_its_folder_too(tmp_path, w
     config = other / "config.json"
     config.write_text(config.read_text() + " ")  # trained on, and saved in the same place
     assert identity([second]) != kept
+
+
+def test_scores_that_depend_on_the_list_or_on_who_answers_are_not_kept(tmp_path):
+    counting = Counting()
+    for scorer in (nvrerank.Cascade(counting, counting), nvrerank.Fallback(counting, counting)):
+        assert identity([scorer]) is None
+        for _ in range(2):
+            before = len(counting.seen)
+            evaluate(TASK, scorers=[scorer], out=tmp_path / "out")
+            assert len(counting.seen) > before
+    assert not (tmp_path / "out" / "scores").exists()
+
+
+@pytest.mark.parametrize("options", [{"retrievers": ["bm25", "run:x"]}, {"fuse": ["rrf"]}], ids=str)
+def test_a_cascade_is_measured_with_one_retriever_and_without_fusion(options):
+    cascade = nvrerank.Cascade(Counting(), Counting(), keep=1)
+    with pytest.raises(ValueError, match="depend on the other passages of the list"):
+        evaluate(TASK, scorers=[cascade], **options)
+
+
+def test_a_label_is_given_to_whatever_makes_a_scorer():
+    named = named_scorers(
+        {"small": "bundled", "chosen": {"cascade": {"cheap": "bundled", "strong": "bundled"}}},
+        device="cpu",
+        max_length=None,
+    )
+    assert [(one.label, one.ours) for one in named] == [("small", True), ("chosen", True)]
+    [alone] = named_scorers([{"bundled": {"max_length": 64}}], device=None, max_length=None)
+    assert alone.label == '{"bundled": {"max_length": 64}}'
 
 
 def test_a_local_model_is_really_used(tmp_path):

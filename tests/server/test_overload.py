@@ -9,8 +9,8 @@ import httpx
 from fake_nim import truth
 from server.conftest import Truth, nim
 
-from nvrerank import Scorer
-from nvrerank.errors import ModelLoadError
+from nvrerank import Fallback, Scorer, Windowed
+from nvrerank.errors import ModelLoadError, ServiceUnavailableError
 
 
 def figures(client):
@@ -111,9 +111,10 @@ class Loads(Truth):
             raise self._error
 
 
-def test_it_is_ready_once_the_model_is_loaded_and_live_before(serving):
+@pytest.mark.parametrize("around", [lambda scorer: scorer, Windowed])
+def test_it_is_ready_once_the_model_is_loaded_and_live_before(serving, around):
     scorer = Loads()
-    client = serving(scorer).client
+    client = serving(around(scorer)).client
     assert client.get("/v1/health/live").status_code == 200
     assert client.get("/v1/health/ready").status_code == 503
     assert client.get("/v1/health/ready").json()["status"] == "not ready"
@@ -196,3 +197,18 @@ def test_a_scorer_that_does_not_pack_has_many_requests_under_way(serving):
             return await asyncio.gather(*(client.post("/v1/ranking", json=body) for _ in range(8)))
 
     assert [answer.status_code for answer in asyncio.run(ask())] == [200] * 8
+
+
+@pytest.mark.filterwarnings("ignore::nvrerank.FallbackWarning")
+def test_a_scorer_made_of_scorers_is_served_too(serving):
+    class Down(Scorer):
+        name = "down"
+        scale = "probability"
+
+        def _score(self, query, passages):
+            raise ServiceUnavailableError("down")
+
+    client = serving(Fallback(Down(), Truth())).client
+    answer = client.post("/v1/ranking", json={**nim("q", ["a", "b"]), "model": "down"})
+    scores = {one["index"]: one["logit"] for one in answer.json()["rankings"]}
+    assert scores == {0: truth("q", "a"), 1: truth("q", "b")}

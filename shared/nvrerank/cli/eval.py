@@ -11,6 +11,7 @@ import typer
 from nvrerank.fusion import FusionName
 
 from .output import errors_in_one_line, print_out, say
+from .scorer_options import SCORER_HELP
 
 if TYPE_CHECKING:
     from nvrerank.evaluation import Report
@@ -27,9 +28,7 @@ def evaluate(
     ] = ["bm25"],  # noqa: B006 # typer copies it
     scorer: Annotated[
         list[str],
-        typer.Option(
-            help="bundled, local:FOLDER_OR_NAME[@REVISION], hosted:MODEL[@URL] or hosted:URL; repeatable."
-        ),
+        typer.Option(help=f"{SCORER_HELP}; repeatable."),
     ] = [],  # noqa: B006
     fuse: Annotated[
         list[str],

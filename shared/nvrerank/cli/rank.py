@@ -23,7 +23,7 @@ from nvrerank.texts import clean_query
 
 from .atomic_write import checked_target, write_atomically
 from .output import errors_in_one_line, print_out, say
-from .scorer_options import MakeScorer, ScorerOptions, scorer_for
+from .scorer_options import SCORER_HELP, MakeScorer, ScorerOptions, scorer_for
 
 _PAGE = 30  # passages; each one's sentences are scored too
 
@@ -50,6 +50,9 @@ def rank(
     base_url: Annotated[
         str | None, typer.Option(help="The API's address, such as that of a NIM of your own.")
     ] = None,
+    scorer: Annotated[
+        str | None, typer.Option(metavar="SPEC", help=f"In place of --model and --hosted: {SCORER_HELP}.")
+    ] = None,
     top_n: Annotated[int | None, typer.Option(help="At most so many passages; else all.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Least score that stays.")] = None,
     score_mode: Annotated[ScoreMode, typer.Option(help="sigmoid: scores in 0..1.")] = "logit",
@@ -68,14 +71,14 @@ def rank(
         options = RankOptions(top_n, threshold, score_mode)
         query = clean_query(question)
         target = None if html is None else checked_target(html)
-        scorer = make_scorer(ScorerOptions(model, revision, device, hosted, base_url))
+        chosen = make_scorer(ScorerOptions(model, revision, device, hosted, base_url, scorer))
         sources = [Source(file, passage) for file in files for passage in cut(_read(file))]
         if not sources:
             say("nothing to rank: no text in " + ", ".join(files))
-        ranked = rerank(scorer, query, [source.passage.text for source in sources], **asdict(options))
+        ranked = rerank(chosen, query, [source.passage.text for source in sources], **asdict(options))
         print_out(_as_json(ranked, sources) if as_json else _as_table(ranked, sources))
         if target is not None:  # a ranking that was paid for is printed, whatever becomes of the page
-            write_atomically(target, _as_page(ranked, sources, scorer))
+            write_atomically(target, _as_page(ranked, sources, chosen))
 
 
 def _read(file: str) -> str:

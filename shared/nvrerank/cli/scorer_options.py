@@ -6,6 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nvrerank.scorer import Scorer
+from nvrerank.scorer_specs import scorer_of
+
+SCORER_HELP = (
+    "bundled, local:FOLDER_OR_NAME[@REVISION], hosted:MODEL[@URL], a URL, or JSON as docs/composing.md has it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +22,7 @@ class ScorerOptions:
     device: str | None = None
     hosted: str | None = None
     base_url: str | None = None
+    scorer: str | None = None
 
 
 MakeScorer = Callable[[ScorerOptions], Scorer]
@@ -25,19 +31,24 @@ MakeScorer = Callable[[ScorerOptions], Scorer]
 
 
 def scorer_for(options: ScorerOptions) -> Scorer:
-    """Hosted if an API is named, else on this machine; each room is imported only where it is used.
+    """What --scorer says, else hosted if an API is named, else on this machine.
 
     Raises:
         ValueError: Options of both were given.
     """
+    local, api = options.model or options.revision, options.hosted or options.base_url
+    if options.scorer is not None:
+        if local or api:
+            raise ValueError(
+                "--scorer says which scorer it is: leave --model, --revision, --hosted and --base-url out"
+            )
+        return scorer_of(options.scorer, device=options.device)
     if options.hosted is None and options.base_url is None:
-        from nvrerank.local import LocalScorer
-
-        return LocalScorer(options.model, revision=options.revision, device=options.device)
-    if options.model or options.revision or options.device:
+        return scorer_of(
+            {"local": {"model": options.model, "revision": options.revision, "device": options.device}}
+        )
+    if local or options.device:
         raise ValueError(
             "--model, --revision and --device are for this machine, --hosted and --base-url for an API"
         )
-    from nvrerank.hosted import HostedScorer
-
-    return HostedScorer(options.hosted, base_url=options.base_url)
+    return scorer_of({"hosted": {"model": options.hosted, "base_url": options.base_url}})

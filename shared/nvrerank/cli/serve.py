@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
+from nvrerank.scorer_specs import scorer_of
+
 from .output import errors_in_one_line
+from .scorer_options import SCORER_HELP
 
 
 def serve(
     *,
-    scorer: Annotated[
-        str,
-        typer.Option(help="bundled, local:FOLDER_OR_NAME[@REVISION], hosted:MODEL[@URL] or hosted:URL."),
-    ] = "bundled",
+    scorer: Annotated[str, typer.Option(help=SCORER_HELP)] = "bundled",
     host: Annotated[
         str, typer.Option(help="Address to listen at; another needs --api-key or --no-auth.")
     ] = "127.0.0.1",
@@ -50,6 +50,10 @@ def serve(
     max_queue_seconds: Annotated[
         float, typer.Option(help="Likewise with as many as the model did in that time of late.")
     ] = 20.0,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Calls of the scorer at once; else 2 for one that packs, 16 for another server."),
+    ] = None,
     cors_origin: Annotated[
         list[str],
         typer.Option(help="A web page that may call this server, such as https://example.org; repeatable."),
@@ -63,7 +67,6 @@ def serve(
     Open the address in a browser for a page to try it on. At SIGTERM or Ctrl-C what was taken is finished.
     """
     with errors_in_one_line():
-        from nvrerank.evaluation.scorers import named_scorers
         from nvrerank.server import ServerSettings
         from nvrerank.server import serve as run
 
@@ -74,11 +77,12 @@ def serve(
             max_wait_ms=max_wait_ms,
             max_queued_passages=max_queued,
             max_queue_seconds=max_queue_seconds,
+            threads=threads,
             cors_origins=cors_origin,
         )
-        [named] = named_scorers(scorer, device=device, max_length=max_length)
+        scoring = scorer_of(scorer, device=device, max_length=max_length)
         _log_to_stderr(log_level)
-        run(named.scorer, host=host, port=port, no_auth=no_auth, settings=settings)
+        run(scoring, host=host, port=port, no_auth=no_auth, settings=settings)
 
 
 def _log_to_stderr(level: str) -> None:

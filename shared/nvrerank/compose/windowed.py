@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from nvrerank.scorer import Scale, Scored, Scorer, scoring_errors
-from nvrerank.token_counter import TokenCounter
+from nvrerank.scorer import Scored, Scorer, scoring_errors
 from nvrerank.truncation import Notices
 from nvrerank.windows import Cutting, Pool, WindowPlan, naming_passages
 
+from .composed import Around
 
-class Windowed(Scorer):
+
+class Windowed(Around):
     """Cuts passages that are too long into overlapping windows, and takes the best one's score.
 
     Windows end after a sentence where they can, and have room for a quarter of what the model reads unless
@@ -45,26 +46,16 @@ class Windowed(Scorer):
     def __init__(
         self, scorer: Scorer, *, size: int | None = None, overlap: int | None = None, pool: Pool = "max"
     ) -> None:
-        if not isinstance(scorer, Scorer):
-            raise TypeError(f"scorer must be a Scorer, not {type(scorer).__name__}")
-        self.scorer = scorer
+        super().__init__(scorer)
         self._cutting = Cutting(size, overlap, pool)
         self._notices = Notices()
 
     @property
-    def name(self) -> str:
-        """The inner scorer's."""
-        return self.scorer.name
-
-    @property
-    def scale(self) -> Scale:
-        """The inner scorer's."""
-        return self.scorer.scale
-
-    @property
-    def calibrated(self) -> bool:
-        """The inner scorer's."""
-        return self.scorer.calibrated
+    def identity(self) -> Mapping[str, object] | None:
+        """The inner scorer's, and how passages are cut; None: that scorer has none."""
+        within, cutting = self.scorer.identity, self._cutting
+        cut = {"size": cutting.size, "overlap": cutting.overlap, "pool": cutting.pool}
+        return within and {"windows of": within, **cut}
 
     def _score(self, query: str, passages: Sequence[str]) -> list[Scored]:
         plan = self._plan(query, passages)
@@ -84,10 +75,6 @@ class Windowed(Scorer):
                 [(plan.query or query, plan.texts) for (query, _), plan in zip(calls, plans, strict=True)]
             )
         return [self._pooled(plan, answer) for plan, answer in zip(plans, answers, strict=True)]
-
-    def token_counter(self, query: str) -> TokenCounter:
-        """The inner scorer's."""
-        return self.scorer.token_counter(query)
 
     def __repr__(self) -> str:
         cutting = self._cutting

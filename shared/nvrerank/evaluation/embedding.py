@@ -20,8 +20,7 @@ import numpy.typing as npt
 from tqdm.auto import tqdm
 
 from nvrerank.errors import MissingExtraError, ModelLoadError
-
-from .score_cache import fingerprint_of_model
+from nvrerank.fingerprint import fingerprint_of_model
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

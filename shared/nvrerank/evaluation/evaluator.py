@@ -20,7 +20,7 @@ from .metrics import metrics as read_metrics
 from .report import Bounds, PipelineRow, Report, pipeline_row, set_infos
 from .retrieval import RetrieverSpec, candidates, retriever_spec
 from .score_cache import slug
-from .scorers import NamedScorer, Scorers, named_scorers
+from .scorers import Scorers, named_scorers
 from .scoring import FailedQuery, TaskScores, scored
 from .task import DataError, Task
 from .trec import Candidates, Orders, write_run
@@ -60,11 +60,11 @@ def evaluate(
         data: Folders in BEIR's layout, or tasks made otherwise.
         retrievers: "bm25", "embedding:NAME" or "run:FILE", a TREC run file; "{set}" in its name stands for
             the set's name, such as nq, or xquad.en-de.
-        scorers: "bundled", "local:FOLDER_OR_NAME[@REVISION]", "hosted:MODEL[@URL]", "hosted:URL", or
-            scorers; a mapping gives scorers labels. Kept scores of a scorer object are known by its label,
-            class, name and repr, and the files of a LocalScorer's folder: one that scores otherwise needs
-            another label. Those of a hub model are known by its name and revision, those of a server by its
-            address and the model's name. A pair's score must not depend on the other passages.
+        scorers: What `nvrerank.scorer_of` takes, such as "bundled", "local:FOLDER_OR_NAME" or "hosted:MODEL";
+            a mapping gives them labels. Kept scores are known by the scorer's `identity`; those of a scorer
+            that has none by its label, class, name and repr: one that scores otherwise needs another label.
+            One whose scores depend on the other passages, such as a `Cascade`, goes with a single retriever;
+            its scores, and those of a `Fallback`, are not kept.
         fuse: Further rows for each scorer: its order fused with retrieval's, by "rrf" or "zscore".
         top_k: Candidates a query, before and after.
         metrics: As ir-measures names them, the most important first.
@@ -113,7 +113,13 @@ def evaluate(
     with ExitStack() as stack:
         named = named_scorers(scorers, device=device, max_length=max_length)
         for one in named:
-            stack.callback(_close, one)
+            if one.ours:
+                stack.callback(one.scorer.close)
+            if one.scorer.listwise and (len(retrievers) > 1 or fuse):
+                raise ValueError(
+                    f"scores of {one.label} depend on the other passages of the list: measure it with one "
+                    "retriever and without fuse"
+                )
         tasks = _tasks(data, read, strict=strict)
         labels = [_reranker(one.label, way) for one in named for way in (None, *fuse)]
         _refuse_shared([task.label for task in tasks])
@@ -267,10 +273,3 @@ def _refuse_shared(labels: Sequence[str]) -> None:
         other = files.setdefault(slug(label).casefold(), label)
         if other != label:
             raise ValueError(f"{other!r} and {label!r} would both be saved as {slug(label)}: rename one")
-
-
-def _close(one: NamedScorer) -> None:
-    """A scorer that was made here and holds connections."""
-    close = getattr(one.scorer, "close", None)
-    if one.ours and close is not None:
-        close()

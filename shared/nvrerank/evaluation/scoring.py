@@ -123,7 +123,7 @@ def scored(
         tasks: All tasks.
         found: The candidates.
         named: The scorers.
-        kept: Where scores are kept; None: nowhere.
+        kept: Where scores are kept, of scorers with an identity; None: nowhere.
         progress: Whether the bar shows.
 
     Returns:
@@ -137,7 +137,11 @@ def scored(
     folder = None if kept is None else kept / "scores"
     jobs = {task.label: query_jobs(task, found) for task in tasks}
     caches = {
-        one.label: [ScoreCache(folder, task, one.label, one.identity) for task in tasks] for one in named
+        one.label: [
+            ScoreCache(None if one.identity is None else folder, task, one.label, one.identity or {})
+            for task in tasks
+        ]
+        for one in named
     }
     rest = {
         label: [missing(jobs[cache.task.label], cache) for cache in of_tasks]

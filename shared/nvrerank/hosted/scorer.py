@@ -142,6 +142,13 @@ class HostedScorer(Scorer):
         return self._scale or "probability"
 
     @property
+    def identity(self) -> Mapping[str, object] | None:
+        """Address, protocol and model, and how it is asked; None: the server chooses the model."""
+        if self._settings.model is None:
+            return None
+        return {"class": f"{type(self).__module__}.{type(self).__qualname__}", "made": repr(self)}
+
+    @property
     def usage(self) -> tuple[Usage, ...]:
         """What the last calls cost, at most 100, the latest last."""
         return tuple(self._usage)
@@ -193,18 +200,6 @@ class HostedScorer(Scorer):
         client = self._clients.peek()
         if client:
             await client.aclose()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
 
     def __copy__(self) -> Self:
         return self

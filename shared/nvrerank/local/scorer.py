@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 
 from nvrerank.errors import InvalidArgumentError, RequestRejectedError
+from nvrerank.fingerprint import fingerprint_of_model
 from nvrerank.per_process import PerProcess, gate, is_forked
 from nvrerank.scorer import Scored, Scorer, naming_job, scoring_errors
 from nvrerank.texts import clean_query
@@ -137,6 +139,22 @@ class LocalScorer(Scorer):
     def calibrated(self) -> bool:
         """Whether the sigmoid of a score is of use: not of the model that ships with the package."""
         return self._source.folder != BUNDLED
+
+    @property
+    def identity(self) -> Mapping[str, object]:
+        """The files by their content, what they are read as, and the code that reads them."""
+        settings = self._settings
+        return {
+            "class": f"{type(self).__module__}.{type(self).__qualname__}",
+            "nvrerank": import_module("nvrerank").__version__,  # the code that reads them
+            "name": self.name,
+            "files": lambda: fingerprint_of_model(self._source.fetch()),
+            "dtype": str(settings.dtype),
+            "quantize": settings.quantize,
+            "max_length": settings.max_length,
+            "long_passages": settings.long_passages,
+            "label": settings.label,
+        }
 
     @property
     def folder(self) -> Path | None:

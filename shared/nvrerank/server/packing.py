@@ -58,6 +58,11 @@ class PackedScorer(Scorer):
         """Whether the model is loaded."""
         return self._loaded.is_set() and self.failure is None
 
+    @property
+    def listwise(self) -> bool:
+        """The inner scorer's."""
+        return self.scorer.listwise
+
     def token_counter(self, query: str) -> TokenCounter:
         """The inner scorer's."""
         return self.scorer.token_counter(query)
@@ -92,9 +97,12 @@ class PackedScorer(Scorer):
 
     def _load(self) -> None:
         try:
-            load: Callable[[], object] | None = getattr(self.scorer, "load", None)
-            if load is not None:
-                load()
+            inner: object = self.scorer
+            while inner is not None:  # also what a cache or a limit is around
+                load: Callable[[], object] | None = getattr(inner, "load", None)
+                if load is not None:
+                    load()
+                inner = getattr(inner, "scorer", None)
         except Exception as error:  # noqa: BLE001  # whoever runs the server is told, and asks `failure`
             self.failure = error
         self._loaded.set()
