@@ -6,6 +6,7 @@ import threading
 import time
 
 import httpx
+import pytest
 from fake_nim import truth
 from server.conftest import Truth, nim
 
@@ -208,7 +209,9 @@ def test_a_scorer_made_of_scorers_is_served_too(serving):
         def _score(self, query, passages):
             raise ServiceUnavailableError("down")
 
-    client = serving(Fallback(Down(), Truth())).client
-    answer = client.post("/v1/ranking", json={**nim("q", ["a", "b"]), "model": "down"})
+    server = serving(Fallback(Down(), Truth()))
+    body = {**nim("q", ["a", "b"]), "model": server.service.names[0]}
+    answer = server.client.post("/v1/ranking", json=body)
+    assert answer.status_code == 200, answer.text
     scores = {one["index"]: one["logit"] for one in answer.json()["rankings"]}
     assert scores == {0: truth("q", "a"), 1: truth("q", "b")}
