@@ -29,6 +29,16 @@ def checked_integer(name: str, value: object, *, least: int, most: int | None = 
     return number
 
 
+def as_float(value: object) -> float | None:
+    """A number of any library as a float; None: it is none, nor are bools and strings."""
+    if isinstance(value, bool | str | bytes):
+        return None
+    try:
+        return float(value)  # type: ignore[arg-type]  # numpy and torch scalars convert too
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
 def checked_number(name: str, value: object, *, least: float) -> float:
     """A number within its limits, as a float.
 

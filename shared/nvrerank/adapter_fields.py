@@ -11,7 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
     AfterValidator,
@@ -47,7 +47,7 @@ from .nvidia_compat import (
 from .ranking import OnError, RankOptions, ScoreMode
 from .scorer import Scale, Scorer
 from .scorer_specs import scorer_of
-from .windows import LongPassages
+from .windows import LongPassages, Truncate
 
 if TYPE_CHECKING:
     from .hosted import HostedScorer
@@ -193,7 +193,7 @@ class RerankFields(BaseModel):
     ] = None
     max_batch_size: int | None = None
     long_passages: LongPassages | None = None
-    truncate: Literal["NONE", "END"] | None = None
+    truncate: Truncate | None = None
     scale: Scale | None = None
     extra_body: dict[str, Any] | None = None
     default_headers: (

@@ -17,20 +17,13 @@ def by_count(total: int, size: int) -> list[list[int]]:
     Raises:
         ValueError: size is less than 1.
     """
-    if size < 1:
-        raise ValueError(f"a batch holds at least 1, not {size}")
-    return [list(range(start, min(start + size, total))) for start in range(0, total, size)]
+    return by_bytes([0] * total, 0, at_most=size)
 
 
 def by_bytes(sizes: Sequence[int], budget: int, *, at_most: int) -> list[list[int]]:
-    """Fills batches in order up to `budget` bytes and `at_most` items.
+    """Fills batches with items of these sizes, in order, up to `budget` bytes and `at_most` items.
 
     One that is over the budget by itself gets a batch of its own: whoever sends it may refuse it.
-
-    Args:
-        sizes: Bytes of each item.
-        budget: Bytes a batch may hold.
-        at_most: Items a batch may hold.
 
     Raises:
         ValueError: at_most is less than 1.
@@ -43,37 +36,23 @@ def by_bytes(sizes: Sequence[int], budget: int, *, at_most: int) -> list[list[in
 def by_token_budget(lengths: Sequence[int], budget: int) -> list[list[int]]:
     """Fills batches with the longest first, up to `budget` tokens each.
 
-    Longest first finds a shortage of memory at once and keeps like with like. A sequence that is
-    over the budget by itself gets a batch of its own.
-
-    Args:
-        lengths: Tokens of each sequence.
-        budget: Tokens a batch may hold; batches are packed, so this is a sum.
+    Longest first finds a shortage of memory at once and keeps like with like. Batches are packed, so tokens
+    add up; a sequence that is over the budget by itself gets a batch of its own.
     """
     longest_first = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)  # stable
     return _fill(longest_first, lengths, budget, len(lengths))
 
 
 def share_of_budget(total: int, budget: int, workers: int) -> int:
-    """How many tokens a batch holds so that all workers are busy until the end.
+    """How many of all tokens a batch holds, at most `budget`, so that all workers are busy until the end.
 
     Four batches a worker leave little to wait for at the end; a batch has `LEAST` tokens.
-
-    Args:
-        total: Tokens of all sequences.
-        budget: Tokens a batch may hold.
-        workers: How many compute at once.
     """
     return min(budget, max(LEAST, -(-total // (4 * workers))))
 
 
 def put_back(plan: Sequence[Sequence[int]], answers: Iterable[Sequence[float]], total: int) -> list[float]:
-    """Puts the scores of planned batches in input order.
-
-    Args:
-        plan: Positions of each batch; together exactly 0..total-1.
-        answers: Scores of each batch, in the plan's order.
-        total: How many scores there are.
+    """Puts the scores of planned batches, which come in the plan's order, in input order: [total].
 
     Raises:
         ValueError: A batch's scores are more or fewer than its positions, or one is left out.

@@ -32,6 +32,7 @@ class NVRerankError(Exception):
 
     Args:
         message: What happened and what to do next.
+        index: The caller's own index of the passage at fault, where one is.
         status: HTTP status, where there was one.
         reason: The server's own words, at most 500 characters, never the key, the query or a passage.
         request_id: The server's name for the request.
@@ -43,6 +44,7 @@ class NVRerankError(Exception):
         self,
         message: str,
         *,
+        index: int | None = None,
         status: int | None = None,
         reason: str | None = None,
         request_id: str | None = None,
@@ -50,6 +52,7 @@ class NVRerankError(Exception):
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
+        self.index = index
         self.status = status
         self.reason = reason
         self.request_id = request_id
@@ -78,38 +81,7 @@ class ScorerClosedError(NVRerankError, RuntimeError):
 
 
 class RequestRejectedError(NVRerankError):
-    """The request is wrong and would be wrong again.
-
-    Args:
-        message: What happened and what to do next.
-        index: The caller's own index of the passage at fault, where one is; the message opens with it.
-        status: HTTP status, where there was one.
-        reason: The server's own words.
-        request_id: The server's name for the request.
-        tries: How many times the request was sent.
-        retry_after: Seconds the server asked to wait.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        index: int | None = None,
-        status: int | None = None,
-        reason: str | None = None,
-        request_id: str | None = None,
-        tries: int | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(
-            message,
-            status=status,
-            reason=reason,
-            request_id=request_id,
-            tries=tries,
-            retry_after=retry_after,
-        )
-        self.index = index
+    """The request is wrong and would be wrong again; the message opens with `index`, where there is one."""
 
     def reindex(self, find: Callable[[int], int | None]) -> None:
         """Puts `index` into the caller's terms: `find` gives theirs for ours; None: not known."""

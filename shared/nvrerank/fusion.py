@@ -9,12 +9,11 @@ Metasearch" (CIKM 2001), then their weighted sum.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import accumulate
-from numbers import Real
 from typing import ClassVar, Literal
+
+from ._checks import as_float
 
 FusionName = Literal["rrf", "zscore"]
 
@@ -51,13 +50,7 @@ class ReciprocalRankFusion:
         places: Sequence[int],
         retrieval_scores: Sequence[float],  # noqa: ARG002 (ranks alone count)
     ) -> list[float]:
-        """The fused score of each passage.
-
-        Args:
-            logits: The reranker's, one a passage.
-            places: Each passage's index in the input.
-            retrieval_scores: Not looked at.
-        """
+        """The fused score of each passage from its logit and its index in the input."""
         return [
             1 / (self.k + rank) + self.retrieval_weight / (self.k + place + 1)
             for rank, place in zip(_ranks(logits), places, strict=True)
@@ -93,13 +86,7 @@ class ZScoreFusion:
         places: Sequence[int],  # noqa: ARG002 (scores alone count)
         retrieval_scores: Sequence[float],
     ) -> list[float]:
-        """The fused score of each passage.
-
-        Args:
-            logits: The reranker's, one a passage.
-            places: Not looked at.
-            retrieval_scores: Retrieval's, one a passage.
-        """
+        """The fused score of each passage from its logit and its retrieval score."""
         weight = self.retrieval_weight
         return [
             (1 - weight) * ours + weight * theirs
@@ -113,10 +100,7 @@ _METHODS: dict[str, type[Fusion]] = {kind.method: kind for kind in (ReciprocalRa
 
 
 def as_fusion(fuse: object) -> Fusion | None:
-    """What `fuse=` means.
-
-    Args:
-        fuse: None, "rrf", "zscore", a record, or a mapping that `as_data` gave.
+    """What `fuse=` means: None, "rrf", "zscore", a record, or a mapping that `as_data` gave.
 
     Raises:
         TypeError: A parameter is unknown or no number.
@@ -145,20 +129,14 @@ def as_data(fusion: Fusion | None) -> str | dict[str, object] | None:
     return {"method": fusion.method, **asdict(fusion)}
 
 
-def checked_retrieval_scores(scores: Iterable[float | None] | None, count: int) -> list[float | None] | None:
-    """What retrieval scored the passages.
-
-    Args:
-        scores: One a passage, higher is better; None for one that is not known.
-        count: How many passages there are.
+def checked_retrieval_scores(scores: Iterable[float | None], count: int) -> list[float | None]:
+    """What retrieval scored each of `count` passages, higher is better; None for one that is not known.
 
     Raises:
         TypeError: A score is no number.
         ValueError: There are more or fewer than passages, or one is not finite.
     """
-    if scores is None:
-        return None
-    checked = [_checked_score(index, score) for index, score in enumerate(scores)]
+    checked = [None if score is None else _checked_score(index, score) for index, score in enumerate(scores)]
     if len(checked) != count:
         raise ValueError(f"{len(checked)} retrieval_scores for {count} passages: give one for each, in order")
     return checked
@@ -166,20 +144,14 @@ def checked_retrieval_scores(scores: Iterable[float | None] | None, count: int) 
 
 def known_score(value: object) -> float | None:
     """A framework's score as a finite float; None: it is no such number."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        return None
-    return float(value)
+    number = as_float(value)
+    return None if number is None or not math.isfinite(number) else number
 
 
-def _checked_score(index: int, score: object) -> float | None:
-    if score is None:
-        return None
-    if isinstance(score, bool | str | bytes):
+def _checked_score(index: int, score: object) -> float:
+    number = as_float(score)
+    if number is None:
         raise TypeError(f"retrieval_scores[{index}] must be a number or None, not {score!r:.50}")
-    try:
-        number = float(score)  # type: ignore[arg-type]  # numpy and torch scalars convert too
-    except (TypeError, OverflowError) as error:
-        raise TypeError(f"retrieval_scores[{index}] must be a number or None, not {score!r:.50}") from error
     if not math.isfinite(number):
         raise ValueError(f"retrieval_scores[{index}] must be a finite number or None, not {number}")
     return number
@@ -187,11 +159,10 @@ def _checked_score(index: int, score: object) -> float | None:
 
 def _ranks(logits: Sequence[float]) -> list[int]:
     """1 for the highest; equals share the best of their ranks."""
-    times = Counter(logits)
-    distinct = sorted(times, reverse=True)
-    better = accumulate((times[logit] for logit in distinct), initial=0)
-    rank = {logit: above + 1 for logit, above in zip(distinct, better, strict=False)}
-    return [rank[logit] for logit in logits]
+    first: dict[float, int] = {}
+    for rank, logit in enumerate(sorted(logits, reverse=True), start=1):
+        first.setdefault(logit, rank)
+    return [first[logit] for logit in logits]
 
 
 def _standard(numbers: Sequence[float]) -> list[float]:
@@ -205,8 +176,9 @@ def _standard(numbers: Sequence[float]) -> list[float]:
 
 
 def _check(name: str, value: object, *, most: float = math.inf) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    number = as_float(value)
+    if number is None:
         raise TypeError(f"{name} must be a number, not {value!r}")
-    if not (0 <= value <= most and math.isfinite(value)):
+    if not (0 <= number <= most and math.isfinite(number)):
         limit = "0 or more" if most == math.inf else f"from 0 to {most}"
         raise ValueError(f"{name} must be {limit}, not {value}")

@@ -16,12 +16,7 @@ _LINE_END = re.compile("\r\n|\r|\n")
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A piece of a text.
-
-    Attributes:
-        text: Its lines, without the blank ones around it; never blank.
-        line: The line of the text it starts on, from 1.
-    """
+    """A piece of a text, without blank lines around it and never blank, and the line it starts on, from 1."""
 
     text: str
     line: int
@@ -32,15 +27,7 @@ def cut(text: str, *, least: int = LEAST, most: int = MOST) -> list[Passage]:
 
     A paragraph of fewer than `least` characters, such as a heading, takes in those that follow it. One
     of more than `most` is cut between lines, a line that is too long between words, and a word that is
-    too long where it must be.
-
-    Args:
-        text: Any text; lines end as on Unix, Windows or the old Mac.
-        least: Characters from which on a passage stands by itself.
-        most: Characters that a passage may have.
-
-    Returns:
-        The passages in order; none for a blank text.
+    too long where it must be. Lines end as on Unix, Windows or the old Mac; a blank text has no passages.
 
     Raises:
         ValueError: most is less than 1.

@@ -22,11 +22,7 @@ _WORD_END = re.compile(r"\s+|[、，､；：]")  # noqa: RUF001
 
 
 def split(text: str) -> list[Span]:
-    """Splits a text into sentences that tile it, each with the white space after it.
-
-    Returns:
-        (start, end) of each, in characters, in order; empty for an empty text.
-    """
+    """(start, end) of the sentences that tile a text, each with the white space after it, in characters."""
     spans, start = [], 0
     for place in (*sentence_ends.ends(text), len(text)):
         end = _skip_space(text, place)
@@ -39,19 +35,14 @@ def split(text: str) -> list[Span]:
 def sentences(text: str) -> list[Span]:
     """The sentences of a text without white space around them; none that can't be seen.
 
-    Returns:
-        (start, end) of each, in order and apart; together they hold every character that can be seen.
+    Together they hold every character that can be seen.
     """
     spans = (_trimmed(text, *span) for span in split(text))
     return [(start, end) for start, end in spans if not is_blank(text[start:end])]
 
 
 class Boundaries:
-    """Where a text may be cut.
-
-    Args:
-        text: The text.
-    """
+    """Where a text may be cut."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -96,7 +87,9 @@ class Boundaries:
         return [found.span() for found in regex.finditer(_GRAPHEME, self._text) if len(found[0]) > 1]
 
 
-def cut(text: str, ends: Sequence[int], boundaries: Boundaries, budget: int, overlap: int) -> Iterator[Span]:
+def cut_windows(
+    text: str, ends: Sequence[int], boundaries: Boundaries, budget: int, overlap: int
+) -> Iterator[Span]:
     """Cuts a text into windows that overlap.
 
     A window ends after a sentence if one ends in its second half, else after a word, else between

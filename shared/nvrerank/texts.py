@@ -21,18 +21,11 @@ _HALVES = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 def clean_query(query: str, *, blank: bool = False) -> str:
-    """Checks a query.
-
-    Args:
-        query: The question, as the user typed it.
-        blank: Whether it may be blank.
-
-    Returns:
-        The query with lone surrogates replaced by U+FFFD.
+    """Checks a query, and replaces lone surrogates by U+FFFD.
 
     Raises:
         TypeError: It is not a string.
-        ValueError: It is blank and may not be.
+        ValueError: It is blank, and `blank` does not allow that.
     """
     if not isinstance(query, str):
         raise TypeError(f"query must be a str, not {type(query).__name__}")
@@ -42,13 +35,7 @@ def clean_query(query: str, *, blank: bool = False) -> str:
 
 
 def clean_passages(passages: Iterable[str]) -> list[str]:
-    """Checks passages and takes them out of any iterable, once.
-
-    Args:
-        passages: Texts; a list, a generator, a pandas column, anything that yields strings.
-
-    Returns:
-        The passages in input order, lone surrogates replaced by U+FFFD.
+    """Checks passages and takes them out of any iterable, once; lone surrogates become U+FFFD.
 
     Raises:
         TypeError: It is one string, bytes or a mapping, or an item is not a string.

@@ -79,16 +79,13 @@ def passage_share(context: int) -> int:
 def beginning(
     query: str, most: int, frame: Callable[[str], int], ends: Callable[[str], Sequence[int]]
 ) -> str | None:
-    """The query's beginning that leaves a passage its share, but never less than a token.
+    """The query's beginning that leaves a passage its share, but never less than a token; None: all of it.
 
     Args:
         query: The query.
         most: Tokens that it and what stands around query and passage may take.
         frame: Tokens that they do take.
         ends: Where each token of a text ends, in characters.
-
-    Returns:
-        None: all of it.
     """
     excess, read = frame(query) - most, None
     places = ends(query) if excess > 0 else ()

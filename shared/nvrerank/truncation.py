@@ -27,11 +27,11 @@ class Notices:
         self._untold = {"passages", "query"} if passages else {"query"}
 
     def passages(self, excess: list[int], count: int, limit: int) -> None:
-        """Warns of passages.
+        """Warns of those of `count` passages that were cut.
 
         Args:
             excess: For each that was cut how many tokens of it were not read.
-            count: How many passages there were, cut or not.
+            count: How many passages there were.
             limit: Tokens of query and passage together that are read.
         """
         if excess and self._is_first("passages"):

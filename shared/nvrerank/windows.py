@@ -15,11 +15,12 @@ from typing import Literal, get_args
 from ._checks import checked_integer
 from .errors import InvalidArgumentError, RequestRejectedError
 from .scorer import Scored
-from .segmentation import Boundaries, Span, cut
+from .segmentation import Boundaries, Span, cut_windows
 from .token_counter import TokenCounter
 
 Pool = Literal["max", "mean", "first"]
 LongPassages = Literal["truncate", "windows", "error"]
+Truncate = Literal["END", "NONE"]
 
 OVERLAP = 64
 
@@ -91,7 +92,7 @@ class Cutting:
         overlap = OVERLAP if self.overlap is None else self.overlap
         budget = most
         while True:
-            spans = list(cut(text, ends, boundaries, budget, min(overlap, budget // 4)))
+            spans = list(cut_windows(text, ends, boundaries, budget, min(overlap, budget // 4)))
             excess = max(counter.counts([text[start:end] for start, end in spans])) - most
             if excess <= 0 or budget == 1:
                 return spans
@@ -111,7 +112,6 @@ class WindowPlan:
 
     Attributes:
         texts: Each distinct window, in order of first appearance.
-        query: As given.
     """
 
     def __init__(
@@ -194,8 +194,10 @@ def settled(long_passages: LongPassages | None, truncate: str | None) -> LongPas
         truncate: The official "END" or "NONE", which is "error"; None: as `long_passages` says.
 
     Raises:
-        ValueError: long_passages is unknown, or they contradict each other.
+        ValueError: One is unknown, or they contradict each other.
     """
+    if truncate is not None and truncate not in get_args(Truncate):
+        raise ValueError(f"truncate must be 'END', 'NONE' or None, not {truncate!r}")
     if long_passages is None:
         return "error" if truncate == "NONE" else "truncate"
     if long_passages not in get_args(LongPassages):

@@ -264,7 +264,8 @@ def test_a_name_means_the_usual_parameters():
         (True, None),
         ("0.5", None),
         (None, None),
-        (Decimal(1), None),
+        (Decimal(1), 1.0),  # a database's
+        ([1.0], None),
     ],
 )
 def test_a_frameworks_score_is_a_finite_number_or_not_known(value, score):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvrerank.passages import cut as cut_file
-from nvrerank.segmentation import Boundaries, cut, sentences
+from nvrerank.segmentation import Boundaries, cut_windows, sentences
 from nvrerank.texts import clean_call, clean_query, encodable, is_blank, span_before_cleaning
 
 texts = st.lists(st.sampled_from(["\ud83d", "\ude00", "a", "\u0301", "猫", "🙂"]), max_size=12).map("".join)
@@ -104,7 +104,7 @@ def test_every_letter_number_mark_and_sign_but_the_empty_ones_can_be_seen():
 def test_a_window_sentence_or_passage_that_cannot_be_seen_is_left_out():
     unseen = "\u200b \ufeff" * 200
     text = f"The sea is wide. {unseen} Rust never sleeps."
-    windows = list(cut(text, range(1, len(text) + 1), Boundaries(text), 40, 10))
+    windows = list(cut_windows(text, range(1, len(text) + 1), Boundaries(text), 40, 10))
     said = f"One.\n\n{unseen}\n\nTwo."
     found = cut_file(f"One.\n\n{unseen}\n\nTwo. {unseen}", least=1, most=50)
     for pieces in ([text[slice(*one)] for one in windows], [one.text for one in found]):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.token_counters import Bytes, Swelling, Words
 
 from nvrerank import RequestRejectedError, Scored
-from nvrerank.segmentation import Boundaries, cut
+from nvrerank.segmentation import Boundaries, cut_windows
 from nvrerank.texts import is_blank
 from nvrerank.token_counter import EstimatedTokenCounter
 from nvrerank.windows import Cutting, settled
@@ -63,7 +63,7 @@ def test_windows_go_forward_and_are_never_blank(text, counter, room):
 def test_neighbours_share_at_least_the_overlap_and_at_most_half_as_much_again(text, budget, data):
     overlap = data.draw(st.integers(1, budget // 4))
     ends = Words().ends(text)
-    spans = list(cut(text, ends, Boundaries(text), budget, overlap))
+    spans = list(cut_windows(text, ends, Boundaries(text), budget, overlap))
     for (_, end), (start, _) in pairwise(spans):
         shared = sum(start < one <= end for one in ends)
         assert overlap <= shared <= overlap + overlap // 2

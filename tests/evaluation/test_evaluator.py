@@ -247,8 +247,8 @@ def test_nothing_is_scored_before_all_data_are_checked(make_set, tmp_path):
         ({"scorers": [Counting(), Counting()]}, "scorer 'counting' is there twice"),
         ({"fuse": ["sum"]}, "fuse must be"),
         ({"fuse": ["rrf", "rrf"]}, "fusion 'rrf' is there twice"),
-        ({"top_k": 0}, "top_k and resamples must be 1 or more"),
-        ({"resamples": 0}, "top_k and resamples must be 1 or more"),
+        ({"top_k": 0}, "top_k must be 1 or more"),
+        ({"resamples": 0}, "resamples must be 1 or more"),
         ({"seed": -1}, "seed must be 0 or more"),
     ],
 )

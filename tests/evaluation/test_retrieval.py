@@ -6,7 +6,7 @@ import pytest
 
 from nvrerank.errors import ModelLoadError
 from nvrerank.evaluation import Task, embedding
-from nvrerank.evaluation.retrieval import best, by_vectors, candidates, retriever_spec
+from nvrerank.evaluation.retrieval import best, by_vectors, candidates
 
 
 def task(queries, passages, languages=None):
@@ -15,7 +15,7 @@ def task(queries, passages, languages=None):
 
 
 def search(spec, one, tmp_path, top_k=40):
-    found, _ = candidates([retriever_spec(spec)], [one], top_k=top_k, work=tmp_path)
+    found, _ = candidates([spec], [one], top_k=top_k, work=tmp_path)
     return {query: list(order.items()) for query, order in found[spec][one.label].items()}
 
 

@@ -54,7 +54,7 @@ def test_closing_what_was_never_used_is_nothing(hosted):
         ({"max_batch_size": 0}, ValueError, "max_batch_size must be 1 to 512"),
         ({"max_batch_size": 513}, ValueError, "max_batch_size must be 1 to 512"),
         ({"max_batch_size": True}, TypeError, "max_batch_size"),
-        ({"truncate": "START"}, ValueError, "'NONE', 'END' or None"),
+        ({"truncate": "START"}, ValueError, "'END', 'NONE' or None"),
         ({"truncate": "end"}, ValueError, "truncate"),
         ({"verify": "/not/there.pem"}, ValueError, "'/not/there.pem', which holds no certificates"),
         ({"verify": __file__}, ValueError, "holds no certificates"),

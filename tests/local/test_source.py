@@ -14,7 +14,7 @@ import pytest
 from support.checkpoints import write_decoder
 
 from nvrerank import LocalScorer, ModelLoadError
-from nvrerank.local.settings import Source, find_source
+from nvrerank.local.settings import ModelSource, find_source
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_folder_has_no_revision(tmp_path):
 def test_a_folder_named_like_a_hub_model_wins(tmp_path, monkeypatch):
     write_decoder(tmp_path / "org" / "name")
     monkeypatch.chdir(tmp_path)
-    assert find_source("org/name", None) == Source("org/name", Path("org/name"))
+    assert find_source("org/name", None) == ModelSource("org/name", Path("org/name"))
     scorer = LocalScorer("org/name", device="cpu")
     assert (scorer.name, scorer.folder) == ("org/name", Path("org/name"))
 

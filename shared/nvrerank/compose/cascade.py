@@ -14,7 +14,7 @@ from nvrerank.scorer import Scored, Scorer, ScoreSource
 from .composed import Composed, reindexing
 
 
-class _Kept(NamedTuple):
+class _KeptPassages(NamedTuple):
     """Places of the passages that the strong scorer reads, and of the others, best first."""
 
     kept: list[int]
@@ -94,13 +94,13 @@ class Cascade(Composed):
         """What the cheap scorer reads: all, or nothing where nothing is to be cut."""
         return passages if len(passages) > self.keep else ()
 
-    def _choice(self, passages: Sequence[str], cheap: Sequence[Scored]) -> _Kept:
+    def _choice(self, passages: Sequence[str], cheap: Sequence[Scored]) -> _KeptPassages:
         if not cheap:
-            return _Kept(list(range(len(passages))), [], cheap)
+            return _KeptPassages(list(range(len(passages))), [], cheap)
         order = sorted(range(len(cheap)), key=lambda place: cheap[place].logit, reverse=True)
-        return _Kept(sorted(order[: self.keep]), order[self.keep :], cheap)
+        return _KeptPassages(sorted(order[: self.keep]), order[self.keep :], cheap)
 
-    def _merged(self, choice: _Kept, scored: Sequence[Scored]) -> list[Scored]:
+    def _merged(self, choice: _KeptPassages, scored: Sequence[Scored]) -> list[Scored]:
         strong, cheap = self.strong, self.cheap
         own = ScoreSource(strong.name, strong.scale, strong.calibrated)
         told = [one if one.source else replace(one, source=own) for one in scored]

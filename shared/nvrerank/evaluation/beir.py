@@ -14,12 +14,16 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeVar, cast
 
+from nvrerank._checks import checked_integer
 from nvrerank.texts import encodable, is_blank
 
 from .task import A_GRADE, DataError, Task, is_grade
+
+T = TypeVar("T")
 
 REPEATED = "lines that are there twice, read once"
 BLANK_QUERIES = "blank queries, left out"
@@ -35,13 +39,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A file that is read, and by kind how many of its lines were odd but could be passed over.
-
-    Attributes:
-        path: The file.
-        strict: Whether such lines are refused instead.
-        remarks: Their numbers.
-    """
+    """A file that is read. Lines that are odd but can be passed over are counted by kind, or refused."""
 
     path: Path
     strict: bool = False
@@ -52,14 +50,18 @@ class DataFile:
         return DataError(f"{self.path}:{line}: {what}")
 
     def odd(self, line: int, kind: str, what: str) -> None:
-        """Counts a line that is passed over.
-
-        Raises:
-            DataError: It is to be refused.
-        """
+        """Counts a line that is passed over, or raises its error."""
         if self.strict:
             raise self.broken(line, what)
         self.remarks[kind] += 1
+
+    def put(self, line: int, known: dict[str, T], key: str, value: T, *, twice: str, values: str) -> None:
+        """Adds what a line says, which another may repeat but not contradict; the words are for the error."""
+        if key in known:
+            if known[key] != value:
+                raise self.broken(line, f"{twice}, with different {values}")
+            self.odd(line, REPEATED, twice)
+        known[key] = value
 
     def lines(self) -> Iterator[tuple[int, str]]:
         """The lines, gzipped or not, that are not blank, with their numbers from 1.
@@ -96,14 +98,10 @@ class DataFile:
             title = self._string(number, record, "title", may_lack=True) if titled else ""
             may_lack = "text" in record or (titled and "title" in record)
             text = f"{title} {self._string(number, record, 'text', may_lack=may_lack)}".strip()
-            if not titled and is_blank(text):
+            if titled or not is_blank(text):
+                self.put(number, texts, key, text, twice=f"the id {key!r} is there twice", values="texts")
+            else:
                 self.odd(number, BLANK_QUERIES, f"query {key!r} is blank")
-                continue
-            if key in texts:
-                if texts[key] != text:
-                    raise self.broken(number, f"the id {key!r} is there twice, with different texts")
-                self.odd(number, REPEATED, f"the id {key!r} is there twice")
-            texts[key] = text
         if not texts:
             raise DataError(f"{self.path} is empty")
         return texts
@@ -202,38 +200,37 @@ def read_set(
         DataError: A file or a line is missing or broken, two lines contradict each other, nothing is there.
     """
     folder = Path(folder)
-    if limit_queries is not None and limit_queries < 1:
-        raise ValueError(f"limit_queries must be 1 or more, not {limit_queries}")
-    asked, searched = _files(folder, "queries", query_languages), _files(folder, "corpus", passage_languages)
+    if limit_queries is not None:
+        checked_integer("limit_queries", limit_queries, least=1)
+    asked = _files(folder, "queries", query_languages, strict=strict)
+    searched = _files(folder, "corpus", passage_languages, strict=strict)
     if ("" in asked) != ("" in searched):
         raise DataError(
             f"{folder} names the language of {'corpus' if '' in asked else 'queries'} only: it takes "
             "corpus.LANGUAGE.jsonl and queries.LANGUAGE.jsonl, or neither"
         )
-    files = {path: DataFile(path, strict) for path in (*asked.values(), *searched.values())}
-    queries = {language: files[path].texts(titled=False) for language, path in asked.items()}
-    passages = {language: files[path].texts(titled=True) for language, path in searched.items()}
+    queries = {language: file.texts(titled=False) for language, file in asked.items()}
+    passages = {language: file.texts(titled=True) for language, file in searched.items()}
     tasks = []
-    for one, texts in queries.items():
-        for other, corpus in passages.items():
-            languages = (one, other) if one else None
-            file = DataFile(_judgements(folder, split, languages), strict)
-            relevant = _judged(file, texts, corpus)
-            chosen = {query: texts[query] for query in _sampled(list(relevant), limit_queries, seed)}
-            remarks = files[asked[one]].remarks + files[searched[other]].remarks + file.remarks
-            name, known = folder.resolve().name, frozenset(texts)
-            tasks.append(Task(name, chosen, corpus, relevant, languages, len(relevant), known, remarks))
+    for (one, texts), (other, corpus) in product(queries.items(), passages.items()):
+        languages = (one, other) if one else None
+        file = DataFile(_judgements(folder, split, languages), strict)
+        relevant = _judged(file, texts, corpus)
+        chosen = {query: texts[query] for query in _sampled(list(relevant), limit_queries, seed)}
+        remarks = asked[one].remarks + searched[other].remarks + file.remarks
+        name, known = folder.resolve().name, frozenset(texts)
+        tasks.append(Task(name, chosen, corpus, relevant, languages, len(relevant), known, remarks))
     return tasks
 
 
-def _files(folder: Path, stem: str, languages: Sequence[str] | None) -> dict[str, Path]:
+def _files(folder: Path, stem: str, languages: Sequence[str] | None, *, strict: bool) -> dict[str, DataFile]:
     """The file, or the files by language; the key of a single one is empty."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give one with corpus.jsonl, queries.jsonl and qrels/")
-    found: dict[str, Path] = {}
+    found: dict[str, DataFile] = {}
     for path in sorted(folder.glob(f"{stem}.*")):  # a plain file before a gzipped one
         if match := re.fullmatch(rf"{stem}(\.(?P<language>.+))?\.jsonl(\.gz)?", path.name):
-            found.setdefault(match["language"] or "", path)
+            found.setdefault(match["language"] or "", DataFile(path, strict))
     if "" in found:
         return {"": found[""]}
     if languages is not None and not languages:
@@ -266,13 +263,8 @@ def _judged(file: DataFile, queries: dict[str, str], passages: dict[str, str]) -
             continue
         if file.strict and passage not in passages:
             raise file.broken(number, f"the passage {passage!r} is not in the corpus")
-        grades = judged.setdefault(query, {})
-        if passage in grades:
-            twice = f"query {query!r} and passage {passage!r} are there twice"
-            if grades[passage] != grade:
-                raise file.broken(number, f"{twice}, with different scores")
-            file.odd(number, REPEATED, twice)
-        grades[passage] = grade
+        twice = f"query {query!r} and passage {passage!r} are there twice"
+        file.put(number, judged.setdefault(query, {}), passage, grade, twice=twice, values="scores")
     if not judged:
         raise DataError(f"{file.path} is empty: no query of the set is judged")
     return judged

@@ -71,26 +71,27 @@ class Embedder:
     def _vectors(self, texts: Sequence[str], side: Side) -> Vectors:
         shards = [texts[start : start + _SHARD] for start in range(0, len(texts), _SHARD)]
         paths = [self._path(shard, side) for shard in shards]
-        missing = sum(len(shard) for shard, path in zip(shards, paths, strict=True) if not path.exists())
-        with tqdm(
-            total=missing, unit="text", desc="embedding", disable=not self._progress or not missing
-        ) as bar:
-            for shard, path in zip(shards, paths, strict=True):
-                if not path.exists():
-                    _save(path, self._computed(shard, side))
-                    bar.update(len(shard))
+        missing = {path: shard for path, shard in zip(paths, shards, strict=True) if not path.exists()}
+        total = sum(map(len, missing.values()))
+        with tqdm(total=total, unit="text", desc="embedding", disable=not self._progress or not total) as bar:
+            for path, shard in missing.items():
+                self._embed(shard, side, path)
+                bar.update(len(shard))
         return np.concatenate([np.load(path) for path in paths])
 
     def _path(self, texts: Sequence[str], side: Side) -> Path:
         digest = hashlib.blake2b(json.dumps([*self._key, side, *texts]).encode(), digest_size=16).hexdigest()
         return self._work / "embeddings" / f"{digest}.npy"
 
-    def _computed(self, texts: Sequence[str], side: Side) -> Vectors:
+    def _embed(self, texts: Sequence[str], side: Side, path: Path) -> None:
         if self._model is None:
             self._model = self._loaded()
         encode = self._model.encode_query if side == "query" else self._model.encode_document
         rows = encode(list(texts), batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False)
-        return np.asarray(rows, np.float32)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part.npy")
+        np.save(part, np.asarray(rows, np.float32))
+        part.replace(path)  # only now is it whole
 
     def _loaded(self) -> SentenceTransformer:
         from sentence_transformers import SentenceTransformer
@@ -139,11 +140,3 @@ def _quiet() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-
-
-def _save(path: Path, vectors: Vectors) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with part.open("wb") as stream:
-        np.save(stream, vectors)
-    part.replace(path)

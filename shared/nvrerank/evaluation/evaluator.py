@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 from ir_measures.measures import Measure
 
+from nvrerank._checks import checked_integer
 from nvrerank.fusion import FusionName, as_fusion
 
 from .beir import read_set
+from .figures import pipeline_figures, set_infos
 from .metrics import Values, interval, measured
 from .metrics import metrics as read_metrics
-from .report import Bounds, PipelineRow, Report, pipeline_row, set_infos
-from .retrieval import RetrieverSpec, candidates, retriever_spec
+from .report import PipelineRow, Report, pipeline_name
+from .retrieval import candidates, retriever_spec
 from .score_cache import slug
 from .scorers import Scorers, named_scorers
 from .scoring import FailedQuery, TaskScores, scored
 from .task import DataError, Task
 from .trec import Candidates, Orders, write_run
-
-_ByTask = Mapping[str, Values]
 
 
 def evaluate(
@@ -93,11 +93,9 @@ def evaluate(
         NVRerankError: A scorer or a package has to be set up first.
     """
     wanted = read_metrics(metrics)
-    retrievers = [retrievers] if isinstance(retrievers, str) else retrievers
-    if top_k < 1 or resamples < 1:
-        raise ValueError(f"top_k and resamples must be 1 or more, not {top_k} and {resamples}")
-    if seed < 0:
-        raise ValueError(f"seed must be 0 or more, not {seed}")
+    retrievers = _checked_retrievers(retrievers)
+    for name, value, least in (("top_k", top_k, 1), ("resamples", resamples, 1), ("seed", seed, 0)):
+        checked_integer(name, value, least=least)
     for way in fuse:
         as_fusion(way)
     _refuse_twice("fusion", list(fuse))
@@ -123,10 +121,10 @@ def evaluate(
         tasks = _tasks(data, read, strict=strict)
         labels = [_reranker(one.label, way) for one in named for way in (None, *fuse)]
         _refuse_shared([task.label for task in tasks])
-        _refuse_shared([*retrievers, *(f"{one} + {label}" for one in retrievers for label in labels)])
+        _refuse_shared([pipeline_name(one, label) for one in retrievers for label in (None, *labels)])
         kept = None if out is None else _folder(out)
         found, remarks = candidates(
-            _specs(retrievers),
+            retrievers,
             tasks,
             top_k=top_k,
             work=kept or Path(stack.enter_context(TemporaryDirectory())),
@@ -140,10 +138,13 @@ def evaluate(
         answers = scored(tasks, found, named, kept, progress=progress)
         bounds = partial(interval, resamples=resamples, seed=seed)
         rows = []
-        for pipeline in _pipelines(found, answers, fuse):
+        for retriever, scorer, orders, failures in _pipelines(found, answers, fuse):
+            base = None if scorer is None else before[retriever]
+            values = before[retriever] if base is None else measure(orders)
+            figures = pipeline_figures(tasks, values, base, bounds)
+            rows.append(row := PipelineRow(retriever, scorer, *figures, failures))
             if kept is not None:
-                pipeline.save(kept / "runs", tasks)
-            rows.append(pipeline.row(tasks, before[pipeline.retriever], measure, bounds))
+                _save(kept / "runs", row.pipeline, tasks, orders)
     report = Report(tuple(map(str, wanted)), set_infos(tasks, remarks), tuple(rows), top_k, resamples, seed)
     if kept is not None:
         (kept / "report.json").write_text(report.to_json() + "\n", encoding="utf-8")
@@ -151,50 +152,23 @@ def evaluate(
     return report
 
 
-@dataclass(frozen=True, slots=True)
-class _Pipeline:
-    """A retriever, or one and what reranks it.
+def _checked_retrievers(given: str | Sequence[str]) -> list[str]:
+    retrievers = [given] if isinstance(given, str) else list(given)
+    if not retrievers:
+        raise ValueError("name at least one retriever")
+    for one in retrievers:
+        retriever_spec(one)
+    _refuse_twice("retriever", retrievers)
+    return retrievers
 
-    Attributes:
-        retriever: Its label.
-        scorer: The reranker's label; None: nothing reranks.
-        orders: By task and query; without the tasks in which a query failed.
-        failures: Queries that could not be scored.
-    """
+
+class _Pipeline(NamedTuple):
+    """A retriever, or one and what reranks it; orders by task, without the tasks in which a query failed."""
 
     retriever: str
     scorer: str | None
     orders: Mapping[str, Orders]
-    failures: Sequence[FailedQuery] = ()
-
-    def save(self, folder: Path, tasks: Sequence[Task]) -> None:
-        """Saves run files; what was saved before of a task that failed is not left to be taken for new."""
-        name = slug(self.retriever if self.scorer is None else f"{self.retriever} + {self.scorer}")
-        for task in tasks:
-            path = folder / slug(task.label) / f"{name}.trec"
-            if task.label in self.orders:
-                write_run(path, self.orders[task.label], name)
-            else:
-                path.unlink(missing_ok=True)
-
-    def row(
-        self,
-        tasks: Sequence[Task],
-        base: _ByTask,
-        measure: Callable[[Mapping[str, Orders]], _ByTask],
-        bounds: Bounds,
-    ) -> PipelineRow:
-        """Its figures, beside those of the retriever alone."""
-        alone = self.scorer is None
-        return pipeline_row(
-            tasks,
-            base if alone else measure(self.orders),
-            None if alone else base,
-            retriever=self.retriever,
-            scorer=self.scorer,
-            failures=self.failures,
-            bounds=bounds,
-        )
+    failures: tuple[FailedQuery, ...] = ()
 
 
 def _pipelines(
@@ -211,7 +185,7 @@ def _pipelines(
                 for one in scores
                 if not one.failures
             }
-            failures = [failure for one in scores for failure in one.failures]
+            failures = tuple(failure for one in scores for failure in one.failures)
             yield _Pipeline(retriever, _reranker(label, way), orders, failures)
 
 
@@ -219,10 +193,23 @@ def _reranker(scorer: str, way: FusionName | None) -> str:
     return scorer if way is None else f"{scorer}, {way}"
 
 
-def _values(tasks: Sequence[Task], wanted: Sequence[Measure], orders: Mapping[str, Orders]) -> _ByTask:
+def _values(
+    tasks: Sequence[Task], wanted: Sequence[Measure], orders: Mapping[str, Orders]
+) -> dict[str, Values]:
     """The values of the tasks that have orders."""
     mine = [task for task in tasks if task.label in orders]
     return {one.label: measured(one.judged, orders[one.label], wanted, label=one.label) for one in mine}
+
+
+def _save(folder: Path, pipeline: str, tasks: Sequence[Task], orders: Mapping[str, Orders]) -> None:
+    """Saves run files; what was saved before of a task that failed is not left to be taken for new."""
+    name = slug(pipeline)
+    for task in tasks:
+        path = folder / slug(task.label) / f"{name}.trec"
+        if task.label in orders:
+            write_run(path, orders[task.label], name)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _folder(out: str | Path) -> Path:
@@ -251,14 +238,6 @@ def _tasks(
         if absent := task.absent:
             raise DataError(f"{task.label}: the judged passage {absent[0][1]!r} is not in the corpus")
     return tasks
-
-
-def _specs(retrievers: Sequence[str]) -> list[RetrieverSpec]:
-    specs = [retriever_spec(one) for one in retrievers]
-    if not specs:
-        raise ValueError("name at least one retriever")
-    _refuse_twice("retriever", [spec.label for spec in specs])
-    return specs
 
 
 def _refuse_twice(kind: str, labels: Sequence[str]) -> None:

@@ -14,24 +14,17 @@ from dataclasses import dataclass
 
 import ir_measures
 import numpy as np
-import numpy.typing as npt
 from ir_measures.measures import MeanAgg, Measure, registry
 
 Values = dict[str, dict[str, float]]
 """By metric and query."""
 
 _CELLS = 1_000_000  # drawn at once
-TINY = 30
-"""Queries below which a percentile interval misses what it should hold clearly more often than it says."""
-
 _NAME = re.compile(r"(?P<kind>\w+)(?P<parameters>\(.*\))?(@(?P<cut>\w+))?")
 
 
 def metrics(names: str | Iterable[str]) -> tuple[Measure, ...]:
-    """Reads names as ir-measures has them: R@5, nDCG@10, RR@10, P@1.
-
-    Args:
-        names: A list, or one string with commas between.
+    """Reads names as ir-measures has them (R@5, nDCG@10, RR@10, P@1), in a list or with commas between.
 
     Raises:
         ValueError: One is unknown, can't be computed here or is no mean over queries, there are none, or one
@@ -55,13 +48,9 @@ def measured(
 
     Args:
         qrels: For each query its judged passages and their grades.
-        orders: For each query passages, best first; a query without an entry found nothing.
+        orders: For each query passages, best first; one that has no entry, or nothing relevant, has 0.
         wanted: The metrics.
         label: What is measured on, for the error.
-
-    Returns:
-        For each metric, by its name, each query's value; a query that found nothing, or to which nothing is
-        relevant, has 0.
 
     Raises:
         ValueError: A metric can't be computed on these data.
@@ -90,7 +79,10 @@ def _metric(name: str) -> Measure:
     cutoff = found.params.get("cutoff", 1)
     if isinstance(cutoff, bool) or not isinstance(cutoff, int) or cutoff < 1:  # it would end the process
         raise ValueError(f"the metric {name!r} must cut at a whole number from 1, such as R@5")
-    _try_out(name, found)
+    try:  # ir-measures can name what nothing installed here computes
+        list(ir_measures.iter_calc([found], {"1": {"1": 1, "2": 0}}, {"1": {"1": 2.0, "2": 1.0}}))
+    except Exception as error:  # each provider has errors of its own
+        raise ValueError(f"the metric {name!r} can't be computed here: {error}") from error
     return found
 
 
@@ -107,22 +99,9 @@ def _read(name: str) -> Measure:
     return measure if parts["cut"] is None else measure @ ast.literal_eval(parts["cut"])
 
 
-def _try_out(name: str, metric: Measure) -> None:
-    """Refuses what ir-measures can name but nothing installed here computes."""
-    try:
-        list(ir_measures.iter_calc([metric], {"1": {"1": 1, "2": 0}}, {"1": {"1": 2.0, "2": 1.0}}))
-    except Exception as error:  # each provider has errors of its own
-        raise ValueError(f"the metric {name!r} can't be computed here: {error}") from error
-
-
 @dataclass(frozen=True, slots=True)
 class Stratum:
-    """Queries that are drawn together, and what their mean counts for.
-
-    Attributes:
-        weight: Its share in the figure.
-        gains: Each query's gain.
-    """
+    """The gains of queries that are drawn together, and what their mean counts for."""
 
     weight: float
     gains: Sequence[float]
@@ -135,10 +114,6 @@ def stratum(gains: Sequence[Mapping[str, float]], *, weight: float = 1.0) -> Str
     not every task has every question, a question's gain is what it moves the mean of its tasks' means by,
     times the number of questions, about that mean: the bootstrap of the linearised mean. Where every task
     has all, that is the question's mean over the tasks.
-
-    Args:
-        gains: For each task, by query.
-        weight: What the set counts for.
     """
     means = [sum(one.values()) / len(one) for one in gains]
     middle = sum(means) / len(means)
@@ -152,16 +127,7 @@ def stratum(gains: Sequence[Mapping[str, float]], *, weight: float = 1.0) -> Str
 def interval(
     parts: Sequence[Stratum], *, resamples: int = 10_000, seed: int = 0, level: float = 0.95
 ) -> tuple[float, float]:
-    """The interval of a weighted sum of means.
-
-    Args:
-        parts: The strata; each is drawn by itself.
-        resamples: How often the queries are drawn.
-        seed: Of the generator.
-        level: How much of the draws lies within.
-
-    Returns:
-        Its ends.
+    """Where the middle `level` of the weighted sums of the strata's means lies, each drawn by itself.
 
     Raises:
         ValueError: There is nothing to draw from, or resamples is less than 1.
@@ -171,18 +137,10 @@ def interval(
     random = np.random.default_rng(seed)
     sums = np.zeros(resamples)
     for part in parts:
-        sums += part.weight * _means(np.asarray(part.gains, np.float64), resamples, random)
+        gains = np.asarray(part.gains, np.float64)
+        rows = max(1, _CELLS // len(gains))
+        for start in range(0, resamples, rows):
+            drawn = random.integers(0, len(gains), size=(min(rows, resamples - start), len(gains)))
+            sums[start : start + rows] += part.weight * gains[drawn].mean(axis=1)
     low, high = np.quantile(sums, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
-
-
-def _means(
-    gains: npt.NDArray[np.float64], resamples: int, random: np.random.Generator
-) -> npt.NDArray[np.float64]:
-    """Means of so many draws: [resamples]."""
-    rows = max(1, _CELLS // len(gains))
-    means = []
-    for start in range(0, resamples, rows):
-        places = random.integers(0, len(gains), size=(min(rows, resamples - start), len(gains)))
-        means.append(gains[places].mean(axis=1))
-    return np.concatenate(means)

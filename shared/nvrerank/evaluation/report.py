@@ -1,24 +1,18 @@
-"""The figures of an evaluation, from each query's values. Pure."""
+"""What `evaluate` returns: figures, as JSON and in tables like those of NVIDIA's model cards. Pure."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import reduce
-from operator import or_
-from statistics import fmean
 
-from .metrics import Stratum, Values, stratum
 from .scoring import FailedQuery
-from .task import Task
 
-ABSENT = "judged passages that are not in the corpus, never found, as in BEIR"
-IRRELEVANT = "queries to which nothing is relevant, 0 by each metric, as in BEIR"
+TINY = 30
+"""Queries below which a percentile interval misses what it should hold clearly more often than it says."""
 
-Bounds = Callable[[Sequence[Stratum]], tuple[float, float]]
-"""Gives the ends of the interval of a weighted sum of means."""
+_GAIN = "gain (95 %)"
+_Table = Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +32,11 @@ class Figure:
     low: float | None = None
     high: float | None = None
     queries: int | None = None
+
+    @property
+    def is_tiny(self) -> bool:
+        """Whether its interval is drawn from too few queries to be trusted."""
+        return self.queries is not None and self.queries < TINY
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class PipelineRow:
     @property
     def pipeline(self) -> str:
         """Retriever and scorer, as a table calls them."""
-        return self.retriever if self.scorer is None else f"{self.retriever} + {self.scorer}"
+        return pipeline_name(self.retriever, self.scorer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,131 +129,122 @@ class Report:
         return json.dumps({**asdict(self), "rows": rows}, indent=2, ensure_ascii=False)
 
     def to_text(self) -> str:
-        """The table and what belongs to it, for a terminal."""
-        from .tables import as_text
-
-        return as_text(self)
+        """The table, a matrix of each set in several languages, and notes on both, for a terminal."""
+        return self._laid_out(_columns, "\n", "")
 
     def to_markdown(self) -> str:
-        """The table and what belongs to it, in Markdown."""
-        from .tables import as_markdown
+        """The same in Markdown."""
+        return self._laid_out(_markdown, "\n\n", "- ")
 
-        return as_markdown(self)
-
-
-def set_infos(tasks: Sequence[Task], remarks: Mapping[str, Counter[str]]) -> tuple[SetInfo, ...]:
-    """What the tasks are, set by set.
-
-    Args:
-        tasks: All tasks.
-        remarks: What was remarked of each; of a set in several languages that of the worst pair counts.
-    """
-    return tuple(_set_info(name, mine, remarks) for name, mine in by_set(tasks).items())
+    def _laid_out(self, layout: Callable[[_Table], str], gap: str, bullet: str) -> str:
+        matrices = [f"{title}:{gap}{layout(matrix)}" for title, matrix in _matrices(self)]
+        notes = "\n".join(bullet + line for line in _notes(self))
+        return "\n\n".join([layout(_table(self)), *matrices, notes])
 
 
-def by_set(tasks: Sequence[Task]) -> dict[str, list[Task]]:
-    """The tasks of each data set."""
-    sets: dict[str, list[Task]] = {}
-    for task in tasks:
-        sets.setdefault(task.name, []).append(task)
-    return sets
+def pipeline_name(retriever: str, scorer: str | None) -> str:
+    """What a retriever is called with what reranks it; None: nothing does."""
+    return retriever if scorer is None else f"{retriever} + {scorer}"
 
 
-def _set_info(name: str, tasks: Sequence[Task], remarks: Mapping[str, Counter[str]]) -> SetInfo:
-    first, languages = tasks[0], [task.languages for task in tasks if task.languages]
-    asked, searched = (tuple(dict.fromkeys(pair[side] for pair in languages)) for side in (0, 1))
-    return SetInfo(
-        name,
-        queries=len(first.queries),
-        of=first.of or len(first.queries),
-        passages=len(first.passages),
-        pairs=tuple(map("-".join, languages)),
-        averaged=tuple("-".join(task.languages) for task in counted(tasks) if task.languages),
-        query_languages=asked,
-        passage_languages=searched,
-        remarks=dict(reduce(or_, (remarks[task.label] | _remarks(task) for task in tasks))),
+def _table(report: Report) -> list[list[str]]:
+    """One table: the first metric's average, gain and sets, then the averages of the other metrics."""
+    first, *others = report.metrics
+    several = len(report.sets) > 1
+
+    def line(name: str, of_first: list[str], sets: list[str], of_others: list[list[str]]) -> list[str]:
+        cells = [*of_first, *sets] if several else [*sets, of_first[1]]  # one set needs no average
+        return [name, *cells, *(cell for pair in of_others for cell in pair)]
+
+    def figures(row: PipelineRow, metric: str) -> list[str]:
+        return [_value(row.average.get(metric)), _gain(row.average.get(metric))]
+
+    average = "average " if several else ""
+    names = [one.name if several else f"{one.name} {_shown(first)}" for one in report.sets]
+    heads = [[f"{average}{_shown(metric)}", _GAIN] for metric in report.metrics]
+    table = [line("pipeline", heads[0], names, heads[1:])]
+    for row in report.rows:
+        name = row.pipeline + (" (!)" if row.failures else "")
+        sets = [_value(row.sets.get(one.name, {}).get(first)) for one in report.sets]
+        table.append(line(name, figures(row, first), sets, [figures(row, metric) for metric in others]))
+    return table
+
+
+def _shown(metric: str) -> str:
+    """As model cards write it."""
+    return f"Recall{metric[1:]}" if metric.startswith("R@") else metric
+
+
+def _value(figure: Figure | None) -> str:
+    return "failed" if figure is None else f"{figure.value:.3f}"
+
+
+def _gain(figure: Figure | None) -> str:
+    if figure is None or figure.gain is None:
+        return ""
+    few = f", n = {figure.queries}" if figure.is_tiny else ""
+    return f"{figure.gain:+.3f} ({figure.low:+.3f} to {figure.high:+.3f}{few})"
+
+
+def _matrices(report: Report) -> list[tuple[str, list[list[str]]]]:
+    metric = report.metrics[0]
+    return [
+        (
+            f"{_shown(metric)} of {row.pipeline} on {one.name}, query language by passage language",
+            _matrix(one, {pair: f"{values[metric]:.3f}" for pair, values in row.pairs[one.name].items()}),
+        )
+        for one in report.sets
+        for row in report.rows
+        if len(one.pairs) > 1 and one.name in row.pairs
+    ]
+
+
+def _matrix(one: SetInfo, values: Mapping[str, str]) -> list[list[str]]:
+    lines = [
+        [query, *(values.get(f"{query}-{passage}", "") for passage in one.passage_languages)]
+        for query in one.query_languages
+    ]
+    return [["query", *one.passage_languages], *lines]
+
+
+def _notes(report: Report) -> list[str]:
+    """What was measured on, what an average is, and what failed."""
+    lines = [*map(_described, report.sets), *report.remarks]
+    gains = f"; gains with paired bootstrap intervals ({report.resamples:,} draws)"
+    has_gains = any(row.scorer is not None for row in report.rows)
+    lines.append(f"the first {report.top_k} of each retriever{gains if has_gains else ''}")
+    if any(one.is_tiny for row in report.rows for one in row.average.values()):
+        lines.append(
+            f"n: fewer than {TINY} queries, on which such an interval is too narrow: a hint, no proof"
+        )
+    for failure in report.failures:
+        where = "" if failure.query is None else f", query {failure.query}"
+        lines.append(f"(!) {failure.task}{where}: {failure.error}")
+    return lines
+
+
+def _described(one: SetInfo) -> str:
+    queries = f"{one.queries:,}" + (f" of {one.of:,}" if one.of > one.queries else "")
+    text = f"{one.name}: {queries} queries, {one.passages:,} passages"
+    if not one.pairs:
+        return text
+    same = {f"{language}-{language}" for language in one.query_languages}
+    different = "of languages" if same & set(one.averaged) else "of different languages"
+    count = len(one.averaged)
+    return f"{text} in each language; the mean over {count} {'pair' if count == 1 else 'pairs'} {different}"
+
+
+def _markdown(table: _Table) -> str:
+    head, *rows = [[cell.replace("|", "\\|") for cell in line] for line in table]
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _columns(table: _Table) -> str:
+    first, *others = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return "\n".join(
+        "  ".join(
+            [name.ljust(first), *(cell.rjust(width) for cell, width in zip(cells, others, strict=True))]
+        ).rstrip()
+        for name, *cells in table
     )
-
-
-def _remarks(task: Task) -> Counter[str]:
-    without = sum(max(grades.values()) <= 0 for grades in task.judged.values())
-    return +Counter({ABSENT: len(task.absent), IRRELEVANT: without})
-
-
-def counted(tasks: Sequence[Task]) -> list[Task]:
-    """The tasks that a set's figure is the mean of: pairs of different languages, where there are such."""
-    return [task for task in tasks if task.crosses] or list(tasks)
-
-
-def pipeline_row(
-    tasks: Sequence[Task],
-    values: Mapping[str, Values],
-    base: Mapping[str, Values] | None,
-    *,
-    retriever: str,
-    scorer: str | None,
-    failures: Sequence[FailedQuery],
-    bounds: Bounds,
-) -> PipelineRow:
-    """A pipeline's row.
-
-    Args:
-        tasks: All tasks.
-        values: Its values, by task; without the tasks in which a query failed.
-        base: The retriever's; None: this is the retriever.
-        retriever: Its label.
-        scorer: Its label.
-        failures: What failed; a set with a failure has no figures, and then there is no average.
-        bounds: Gives a gain's interval.
-    """
-    names = next(iter((base or values).values())).keys()
-    sets = by_set(tasks)
-    whole = {name: mine for name, mine in sets.items() if all(one.label in values for one in mine)}
-
-    def figures(groups: Sequence[Sequence[Task]]) -> dict[str, Figure]:
-        return {metric: _figure(list(map(counted, groups)), metric, values, base, bounds) for metric in names}
-
-    pairs = {
-        name: {
-            "-".join(one.languages): {metric: _mean(values[one.label][metric]) for metric in names}
-            for one in mine
-            if one.languages
-        }
-        for name, mine in whole.items()
-    }
-    return PipelineRow(
-        retriever,
-        scorer,
-        average=figures(list(sets.values())) if whole.keys() == sets.keys() else {},
-        sets={name: figures([mine]) for name, mine in whole.items()},
-        pairs={name: of_set for name, of_set in pairs.items() if of_set},
-        failures=tuple(failures),
-    )
-
-
-def _figure(
-    sets: Sequence[Sequence[Task]],
-    metric: str,
-    values: Mapping[str, Values],
-    base: Mapping[str, Values] | None,
-    bounds: Bounds,
-) -> Figure:
-    """The mean over sets of the mean over their tasks."""
-    value = _mean_of_sets(sets, metric, values)
-    if base is None:
-        return Figure(value)
-    parts: list[Stratum] = []
-    for tasks in sets:
-        after, before = ([of[one.label][metric] for one in tasks] for of in (values, base))
-        gains = [{q: new[q] - old[q] for q in new} for new, old in zip(after, before, strict=True)]
-        parts.append(stratum(gains, weight=1 / len(sets)))
-    fewest = min(len(part.gains) for part in parts)
-    return Figure(value, value - _mean_of_sets(sets, metric, base), *bounds(parts), fewest)
-
-
-def _mean_of_sets(sets: Sequence[Sequence[Task]], metric: str, values: Mapping[str, Values]) -> float:
-    return fmean(fmean(_mean(values[one.label][metric]) for one in tasks) for tasks in sets)
-
-
-def _mean(values: Mapping[str, float]) -> float:
-    return sum(values.values()) / len(values)

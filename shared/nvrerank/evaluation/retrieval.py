@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,34 +26,23 @@ Retrieve = Callable[[Task], dict[str, Found]]
 DROPPED = "queries whose own passage, by its id, is dropped from the candidates, as in BEIR"
 KEPT = "queries whose own passage, by its id, is kept, for it is judged relevant"
 
-_ENGLISH = (None, "en")
 _LARGE = 10_000  # passages; a smaller corpus is done before a bar could be read
 
 
-class RetrieverSpec(NamedTuple):
-    """Where candidates come from, as it was called; the value is the model's name or the run file."""
-
-    label: str
-    kind: Literal["bm25", "embedding", "run"]
-    value: str = ""
-
-
-def retriever_spec(text: str) -> RetrieverSpec:
-    """Reads `bm25`, `embedding:NAME` or `run:FILE`.
+def retriever_spec(text: str) -> tuple[str, str]:
+    """Kind and value of `bm25`, `embedding:NAME` or `run:FILE`.
 
     Raises:
         ValueError: It is none of these.
     """
     kind, _, value = text.partition(":")
-    if text == "bm25":
-        return RetrieverSpec(text, "bm25")
-    if kind in ("embedding", "run") and value.strip():
-        return RetrieverSpec(text, "run" if kind == "run" else "embedding", value)
-    raise ValueError(f"{text!r}: a retriever is bm25, embedding:NAME or run:FILE")
+    if text != "bm25" and not (kind in ("embedding", "run") and value.strip()):
+        raise ValueError(f"{text!r}: a retriever is bm25, embedding:NAME or run:FILE")
+    return kind, value
 
 
 def candidates(
-    specs: Sequence[RetrieverSpec],
+    retrievers: Sequence[str],
     tasks: Sequence[Task],
     *,
     top_k: int,
@@ -65,43 +54,34 @@ def candidates(
 ) -> tuple[Candidates, dict[str, Counter[str]]]:
     """What each retriever finds; all are opened, and run files read and checked, before the first searches.
 
-    Args:
-        specs: The retrievers.
-        tasks: What they are asked.
-        top_k: Candidates a query.
-        work: Where vectors are kept.
-        device: For an embedding model.
-        ignore_identical_ids: Whether queries that are passages themselves are dropped.
-        strict: Whether run files that name something unknown are refused.
-        progress: Whether bars show the texts embedded, or how far BM25 is with a large corpus.
-
-    Returns:
-        The candidates, and for each task what is to be known of them, and how often.
+    The options are those of `evaluate`; vectors are kept in `work`. Beside the candidates it gives for each
+    task what is to be known of them, and how often.
 
     Raises:
+        ValueError: A retriever is unknown.
         DataError: A run file is broken, or all that it names is unknown.
         MissingExtraError: A package is not installed.
     """
     remarks = {task.label: Counter(task.remarks) for task in tasks}
     depth = top_k + ignore_identical_ids  # one is dropped
     searches: dict[str, Retrieve] = {}
-    for spec in specs:
-        if spec.kind == "run":
-            searches[spec.label] = _runs(spec, tasks, strict=strict, remarks=remarks)
-        elif spec.kind == "embedding":
-            embedder = Embedder(spec.value, work, device=device, progress=progress)
-            searches[spec.label] = partial(by_vectors, embedder=embedder, top_k=depth)
+    for label in retrievers:
+        kind, value = retriever_spec(label)
+        if kind == "run":
+            searches[label] = _runs(value, tasks, strict=strict, remarks=remarks)
+        elif kind == "embedding":
+            embedder = Embedder(value, work, device=device, progress=progress)
+            searches[label] = partial(by_vectors, embedder=embedder, top_k=depth)
         else:
             _bm25s()
-            searches[spec.label] = partial(by_words, top_k=depth, progress=progress)
-    found: dict[str, dict[str, dict[str, Found]]] = {}
+            searches[label] = partial(by_words, top_k=depth, progress=progress)
+    found: dict[str, dict[str, dict[str, Found]]] = {label: {} for label in searches}
     for label, search in searches.items():
         for task in tasks:
             rows = _cut(search(task), depth)
             if ignore_identical_ids:
-                rows, done = without_identical(task, rows)
-                remarks[task.label] |= done  # of the retriever that found most
-            found.setdefault(label, {})[task.label] = _cut(rows, top_k)
+                remarks[task.label] |= _drop_identical(task, rows)  # of the retriever that found most
+            found[label][task.label] = _cut(rows, top_k)
     return found, remarks
 
 
@@ -114,17 +94,16 @@ def by_words(task: Task, top_k: int, *, progress: bool = False) -> dict[str, Fou
 
     A passage that shares no word with the query is not found, so that there may be fewer than `top_k`.
     """
-    language = task.languages[1] if task.languages else None
+    english = task.languages is None or task.languages[1] == "en"
     passages, queries = list(task.passages.values()), list(task.queries.values())
-    rows = bm25(passages, queries, top_k, english=language in _ENGLISH, progress=progress)
-    return _named(task, rows)
+    return _by_id(task, bm25(passages, queries, top_k, english=english, progress=progress))
 
 
 def by_vectors(task: Task, embedder: Embedder, top_k: int) -> dict[str, Found]:
     """By the cosine of query and passage."""
     passages = embedder.passages(list(task.passages.values()))  # [passages, size]
     queries = embedder.queries(list(task.queries.values()))  # [queries, size]
-    return _named(task, (_first(passages @ query, top_k) for query in queries))
+    return _by_id(task, (_first(passages @ query, top_k) for query in queries))
 
 
 def bm25(
@@ -135,17 +114,10 @@ def bm25(
     english: bool = True,
     progress: bool = False,
 ) -> Iterator[dict[int, float]]:
-    """BM25 in Lucene's variant (k1 1.5, b 0.75), lower case, no stemming.
-
-    Args:
-        passages: What is searched.
-        queries: What is asked.
-        top_k: Passages a query.
-        english: Whether English stop words are left out.
-        progress: Whether a bar shows how far it is with a large corpus.
+    """BM25 in Lucene's variant (k1 1.5, b 0.75), lower case, no stemming; in English without stop words.
 
     Yields:
-        For each query the places of the passages that share a word with it, best first, and their scores.
+        For each query the places of the `top_k` best passages that share a word with it, and their scores.
 
     Raises:
         MissingExtraError: bm25s is not installed.
@@ -165,7 +137,7 @@ def bm25(
         yield {place: score for place, score in _first(scores, top_k).items() if score > 0}
 
 
-def _named(task: Task, rows: Iterable[Mapping[int, float]]) -> dict[str, Found]:
+def _by_id(task: Task, rows: Iterable[Mapping[int, float]]) -> dict[str, Found]:
     ids = list(task.passages)
     return {
         query: {ids[place]: score for place, score in row.items()}
@@ -178,50 +150,38 @@ def _first(scores: npt.NDArray[np.float32], count: int) -> dict[int, float]:
 
 
 def best(scores: npt.NDArray[np.float32], count: int) -> list[int]:
-    """Places of the highest scores, highest first; equal ones in order, also where the cut goes through them.
-
-    Args:
-        scores: [passages]
-        count: How many; fewer where there are fewer.
-    """
+    """Places of the highest scores, highest first; equal ones in order, also where the cut is among them."""
+    places = np.arange(len(scores))
     if count < len(scores):
-        least = np.partition(scores, len(scores) - count)[len(scores) - count]
-        places = np.flatnonzero(scores >= least)
-    else:
-        places = np.arange(len(scores))
+        places = np.flatnonzero(scores >= np.partition(scores, -count)[-count])
     chosen: list[int] = places[np.argsort(-scores[places], kind="stable")][:count].tolist()
     return chosen
 
 
-def without_identical(task: Task, found: Mapping[str, Found]) -> tuple[dict[str, Found], Counter[str]]:
+def _drop_identical(task: Task, found: dict[str, Found]) -> Counter[str]:
     """Drops from each query's candidates the passage with the query's own id, as BEIR's evaluation does.
 
     In ArguAna and Quora the query is itself a passage of the corpus; it would be found first, and is not
     what is looked for. One that is judged relevant is: ids are equal by chance, or number translations.
-
-    Returns:
-        The other candidates, and what was done how often.
     """
-    rest, done = {query: dict(order) for query, order in found.items()}, Counter[str]()
-    for query in found:
-        if query in rest[query] and task.relevant[query].get(query, 0) > 0:
+    done = Counter[str]()
+    for query, order in found.items():
+        if query in order and task.relevant[query].get(query, 0) > 0:
             done[KEPT] += 1
-        elif rest[query].pop(query, None) is not None:
+        elif order.pop(query, None) is not None:
             done[DROPPED] += 1
-    return rest, done
+    return done
 
 
-def _runs(
-    spec: RetrieverSpec, tasks: Sequence[Task], *, strict: bool, remarks: Mapping[str, Counter[str]]
-) -> Retrieve:
-    if len(tasks) > 1 and "{set}" not in spec.value:
+def _runs(name: str, tasks: Sequence[Task], *, strict: bool, remarks: Mapping[str, Counter[str]]) -> Retrieve:
+    if len(tasks) > 1 and "{set}" not in name:
         raise DataError(
-            f"{spec.label} is one file for {len(tasks)} sets: write {{set}} where their names differ, "
+            f"run:{name} is one file for {len(tasks)} sets: write {{set}} where their names differ, "
             f"such as {tasks[0].label}"
         )
     runs = {}
     for task in tasks:
-        file = DataFile(Path(spec.value.replace("{set}", task.label)), strict)
+        file = DataFile(Path(name.replace("{set}", task.label)), strict)
         runs[task.label] = read_run(file, task)
         remarks[task.label].update(file.remarks)
     return lambda task: runs[task.label]

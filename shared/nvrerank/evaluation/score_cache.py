@@ -12,7 +12,6 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from .beir import DataFile
@@ -31,10 +30,6 @@ class ScoreCache:
         label: What the scorer is called.
         identity: What of the scorer decides a score; JSON.
 
-    Attributes:
-        task: What is scored.
-        path: The file; None: there is none.
-
     Raises:
         DataError: A line that is not the last is broken.
     """
@@ -42,7 +37,8 @@ class ScoreCache:
     def __init__(self, folder: Path | None, task: Task, label: str, identity: Mapping[str, object]) -> None:
         self.task = task
         self._scores: dict[str, dict[str, float]] = {}
-        self._head = _head(task, identity)
+        passages = fingerprint_of_texts(task.passages)
+        self._head = {"format": _FORMAT, "passages": passages, "scorer": dict(identity)}
         mark = fingerprint(json.dumps(self._head, sort_keys=True))
         self.path = None if folder is None else folder / f"{slug(task.label)}.{slug(label)}.{mark}.jsonl"
         self._stream: BinaryIO | None = None
@@ -54,26 +50,19 @@ class ScoreCache:
         return self._scores.get(query, {})
 
     def add(self, answers: Iterable[tuple[str, Mapping[str, float]]]) -> None:
-        """Keeps what was scored; it is on the disk when this returns.
-
-        Args:
-            answers: For each query its scores by passage id.
-        """
-        lines = []
+        """Keeps each query's scores by passage id; they are on the disk when this returns."""
+        lines: list[Mapping[str, object]] = []
         for query, scores in answers:
             self._scores.setdefault(query, {}).update(scores)
-            lines.append(
-                {"query": query, "text": fingerprint(self.task.queries[query]), "scores": dict(scores)}
-            )
+            text = fingerprint(self.task.queries[query])
+            lines.append({"query": query, "text": text, "scores": dict(scores)})
         if self.path is not None:
             self._append(self.path, lines)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
@@ -103,10 +92,6 @@ class ScoreCache:
                 raise DataFile(path).broken(number, what) from error
             if query in self.task.queries and text == fingerprint(self.task.queries[query]):
                 self._scores.setdefault(query, {}).update(scores)
-
-
-def _head(task: Task, identity: Mapping[str, object]) -> dict[str, object]:
-    return {"format": _FORMAT, "passages": fingerprint_of_texts(task.passages), "scorer": dict(identity)}
 
 
 def fingerprint(text: str) -> str:

@@ -6,21 +6,14 @@ measured is what a user of `rerank` gets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from nvrerank.errors import (
-    AuthenticationError,
-    MissingExtraError,
-    MissingKeyError,
-    ModelLoadError,
-    ModelRetiredError,
-    RequestRejectedError,
-    ScoringError,
-)
+from nvrerank import errors
 from nvrerank.fusion import FusionName
 from nvrerank.ranking import prepare, rerank
 from nvrerank.scorer import Scorer, scores_together
@@ -31,7 +24,10 @@ from .scorers import NamedScorer
 from .task import Task
 from .trec import Candidates, Found
 
-SET_UP = (MissingKeyError, MissingExtraError, ModelLoadError, AuthenticationError, ModelRetiredError)
+SET_UP = (
+    *(errors.MissingKeyError, errors.MissingExtraError, errors.ModelLoadError),
+    *(errors.AuthenticationError, errors.ModelRetiredError),
+)
 """Errors that every query would meet: they end the evaluation."""
 
 _QUERIES_AT_ONCE = 8
@@ -55,13 +51,7 @@ class FailedQuery:
 
 @dataclass(frozen=True, slots=True)
 class QueryJob:
-    """A query and what is to be scored for it.
-
-    Attributes:
-        id: The query's id.
-        query: Its text.
-        texts: Passages by id: distinct, none blank.
-    """
+    """A query's id and text, and the texts of the passages to score for it, by id: distinct, none blank."""
 
     id: str
     query: str
@@ -70,13 +60,7 @@ class QueryJob:
 
 @dataclass(frozen=True, slots=True)
 class TaskScores:
-    """What a scorer made of a task.
-
-    Attributes:
-        task: The task.
-        scores: By query, then by text.
-        failures: Queries that could not be scored.
-    """
+    """What a scorer made of a task: scores by query, then by text."""
 
     task: Task
     scores: Mapping[str, Mapping[str, float]]
@@ -92,10 +76,8 @@ class TaskScores:
         """
         ids = list(found)
         texts = [self.task.passages[one] for one in ids]
-        recorded = _Recorded(self.scores[query])
-        order = rerank(
-            recorded, self.task.queries[query], texts, fuse=fuse, retrieval_scores=list(found.values())
-        )
+        recorded, retrieved = _Recorded(self.scores[query]), list(found.values())
+        order = rerank(recorded, self.task.queries[query], texts, fuse=fuse, retrieval_scores=retrieved)
         return {ids[one.index]: one.score if fuse is None else one.fused for one in order}
 
 
@@ -105,7 +87,7 @@ class _Recorded(Scorer):
     def __init__(self, scores: Mapping[str, float]) -> None:
         self._scores = scores
 
-    def score(self, query: str, passages: Sequence[str]) -> list[float]:  # noqa: ARG002
+    def _score(self, query: str, passages: Sequence[str]) -> list[float]:  # noqa: ARG002
         return [self._scores[passage] for passage in passages]
 
 
@@ -117,48 +99,32 @@ def scored(
     *,
     progress: bool,
 ) -> dict[str, list[TaskScores]]:
-    """Scores what any retriever found, scorer by scorer, under one bar.
+    """Scores what any retriever found, scorer by scorer and task by task, under one bar.
 
-    Args:
-        tasks: All tasks.
-        found: The candidates.
-        named: The scorers.
-        kept: Where scores are kept, of scorers with an identity; None: nowhere.
-        progress: Whether the bar shows.
-
-    Returns:
-        By scorer, task by task.
+    Scores of a scorer with an identity are kept in the folder `kept`; None: nowhere.
 
     Raises:
         DataError: Kept scores are broken.
         ValueError: A model can't be used with these settings.
         NVRerankError: A scorer has to be set up first, or its model is gone.
     """
-    folder = None if kept is None else kept / "scores"
     jobs = {task.label: query_jobs(task, found) for task in tasks}
-    caches = {
-        one.label: [
-            ScoreCache(None if one.identity is None else folder, task, one.label, one.identity or {})
-            for task in tasks
-        ]
-        for one in named
-    }
-    rest = {
-        label: [missing(jobs[cache.task.label], cache) for cache in of_tasks]
-        for label, of_tasks in caches.items()
-    }
+    plan = []
+    for one, task in product(named, tasks):
+        folder = None if kept is None or one.identity is None else kept / "scores"
+        cache = ScoreCache(folder, task, one.label, one.identity or {})
+        plan.append((one, cache, missing(jobs[task.label], cache)))
     for one in named:
-        if one.load is not None and any(rest[one.label]):
+        if one.load is not None and any(rest for other, _, rest in plan if other is one):
             one.load()  # what is wrong with the last is not found only when the first has scored for hours
-    total = sum(len(job.texts) for of_tasks in rest.values() for of_task in of_tasks for job in of_task)
+    total = sum(len(job.texts) for _, _, rest in plan for job in rest)
     results: dict[str, list[TaskScores]] = {}
     with tqdm(total=total, unit="pair", desc="scoring", disable=not progress or not total) as bar:
-        for one in named:
-            for cache, todo in zip(caches[one.label], rest[one.label], strict=True):
-                with cache:
-                    failures = score_all(todo, one.scorer, cache, bar.update)
-                scores = {job.id: _by_text(cache, job) for job in jobs[cache.task.label]}
-                results.setdefault(one.label, []).append(TaskScores(cache.task, scores, failures))
+        for one, cache, rest in plan:
+            with cache:
+                failures = score_all(rest, one.scorer, cache, bar.update)
+            scores = {job.id: _by_text(cache, job) for job in jobs[cache.task.label]}
+            results.setdefault(one.label, []).append(TaskScores(cache.task, scores, failures))
     return results
 
 
@@ -183,10 +149,8 @@ def missing(jobs: Iterable[QueryJob], cache: ScoreCache) -> list[QueryJob]:
     rest = []
     for job in jobs:
         kept = cache.scores(job.id)
-        texts = {key: text for key, text in job.texts.items() if key not in kept}
-        if texts:
-            rest.append(QueryJob(job.id, job.query, texts))
-    return rest
+        rest.append(replace(job, texts={key: text for key, text in job.texts.items() if key not in kept}))
+    return [job for job in rest if job.texts]
 
 
 def _by_text(cache: ScoreCache, job: QueryJob) -> dict[str, float]:
@@ -197,13 +161,7 @@ def _by_text(cache: ScoreCache, job: QueryJob) -> dict[str, float]:
 def score_all(
     jobs: Sequence[QueryJob], scorer: Scorer, cache: ScoreCache, done: Callable[[int], object]
 ) -> list[FailedQuery]:
-    """Scores jobs and keeps the scores.
-
-    Args:
-        jobs: What has no score yet.
-        scorer: What scores.
-        cache: Where scores are kept.
-        done: Told how many pairs each step was.
+    """Scores jobs and keeps the scores; `done` is told how many pairs each step was.
 
     Returns:
         What failed. After a few failures in a row the rest is not tried, and that is said once.
@@ -213,51 +171,39 @@ def score_all(
     """
     failures: list[FailedQuery] = []
     row = 0
-    left = len(jobs)
-    for chunk in _chunks(jobs, scorer):
+    size = _QUERIES_AT_ONCE if scores_together(scorer) else 1  # one query's answer can be kept sooner
+    for start in range(0, len(jobs), size):
+        chunk = jobs[start : start + size]
         failed = _score(chunk, scorer, cache)
         failures += failed
         row = row + len(failed) if len(failed) == len(chunk) else 0
-        left -= len(chunk)
+        left = len(jobs) - start - len(chunk)
         done(sum(len(job.texts) for job in chunk))
         if row >= _FAILURES_IN_A_ROW and left:
             what = f"{left} more queries not tried after {row} failures in a row"
-            return [*failures, FailedQuery(failures[-1].task, None, what)]
+            return [*failures, FailedQuery(cache.task.label, None, what)]
     return failures
-
-
-def _chunks(jobs: Sequence[QueryJob], scorer: Scorer) -> Iterator[Sequence[QueryJob]]:
-    """Several queries at once only for a scorer that gains by it: one's answer can be kept sooner."""
-    size = _QUERIES_AT_ONCE if scores_together(scorer) else 1
-    return (jobs[start : start + size] for start in range(0, len(jobs), size))
 
 
 def _score(jobs: Sequence[QueryJob], scorer: Scorer, cache: ScoreCache) -> list[FailedQuery]:
     """Scores a chunk; where it fails, one query after another, to find the one that is to blame."""
     try:
-        answers = _answers(jobs, scorer)
+        answers = scorer.score_many_clean([(job.query, list(job.texts.values())) for job in jobs])
     except SET_UP:
         raise
     except Exception as error:  # noqa: BLE001 # anyone's scorer: whatever it raises is told with its query
         if len(jobs) == 1:
             return [FailedQuery(cache.task.label, jobs[0].id, _described(error, jobs[0]))]
         return [failure for job in jobs for failure in _score([job], scorer, cache)]
-    cache.add(answers)
+    logits = ([one.logit for one in answer] for answer in answers)
+    cache.add((job.id, dict(zip(job.texts, own, strict=True))) for job, own in zip(jobs, logits, strict=True))
     return []
 
 
-def _answers(jobs: Sequence[QueryJob], scorer: Scorer) -> list[tuple[str, dict[str, float]]]:
-    answers = scorer.score_many_clean([(job.query, list(job.texts.values())) for job in jobs])
-    return [
-        (job.id, dict(zip(job.texts, [one.logit for one in answer], strict=True)))
-        for job, answer in zip(jobs, answers, strict=True)
-    ]
-
-
 def _described(error: Exception, job: QueryJob) -> str:
-    if isinstance(error, ScoringError) and isinstance(error.__cause__, Exception):
+    if isinstance(error, errors.ScoringError) and isinstance(error.__cause__, Exception):
         error = error.__cause__  # whose scorer it is, the report says
     text = " ".join(f"{type(error).__name__}: {error}".split())
-    index = error.index if isinstance(error, RequestRejectedError) else None
+    index = error.index if isinstance(error, errors.NVRerankError) else None
     passages = list(job.texts)
     return f"{text} (passage {passages[index]})" if index is not None and index < len(passages) else text

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .beir import REPEATED, DataFile
+from .beir import DataFile
 from .task import Task
 
 Found = dict[str, float]
@@ -17,19 +17,12 @@ Found = dict[str, float]
 Candidates = Mapping[str, Mapping[str, Mapping[str, Found]]]
 """By retriever, task and query."""
 
-Order = Mapping[str, float | None]
-"""A query's passages, best first, with their scores; None: not scored."""
-
-Orders = Mapping[str, Order]
-"""By query."""
+Orders = Mapping[str, Mapping[str, float | None]]
+"""By query its passages, best first, with their scores; None: not scored."""
 
 
 def read_run(file: DataFile, task: Task) -> dict[str, Found]:
-    """Reads what another retriever found.
-
-    Args:
-        file: The run file; gets remarks on what was passed over.
-        task: What it belongs to; queries that are not asked are left out.
+    """Reads what another retriever found for a task; the file gets remarks on what was passed over.
 
     Returns:
         For each query of the task its passages, by score, then by the file's own rank; a query that the
@@ -49,13 +42,8 @@ def read_run(file: DataFile, task: Task) -> dict[str, Found]:
             file.odd(number, f"rows of {name} whose query or passage is not there, left out", absent)
             continue
         seen = True
-        mine = rows.get(query, {})
-        if passage in mine:
-            twice = f"query {query!r} and passage {passage!r} are there twice"
-            if mine[passage] != place:
-                raise file.broken(number, f"{twice}, with different scores or ranks")
-            file.odd(number, REPEATED, twice)
-        mine[passage] = place
+        twice = f"query {query!r} and passage {passage!r} are there twice"
+        file.put(number, rows.get(query, {}), passage, place, twice=twice, values="scores or ranks")
     if not seen:
         raise file.broken(1, absent or "the run is empty")
     found = {}

@@ -11,13 +11,12 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from nvrerank import batches
 from nvrerank.errors import BadResponseError, RequestRejectedError
 from nvrerank.scorer import Scale
-
-Truncate = Literal["NONE", "END"]
+from nvrerank.windows import Truncate
 
 MOST_BYTES = 4_500_000
 """Of a request's body: NVIDIA's gateway takes 5 MB."""

@@ -21,7 +21,7 @@ from nvrerank.scorer import Scale, Scored, Scorer, scoring_errors
 from nvrerank.texts import clean_query
 from nvrerank.token_counter import TokenCounter
 from nvrerank.truncation import Notices, warn_caller
-from nvrerank.windows import Cutting, LongPassages, WindowPlan
+from nvrerank.windows import Cutting, LongPassages, Truncate, WindowPlan
 
 from .client import Client
 from .concurrency import in_tasks, in_threads
@@ -29,7 +29,7 @@ from .credentials import ExtraHeaders, Key
 from .deadline import Deadline
 from .discovery import Discovery, is_ready
 from .error_mapping import refuses
-from .protocols import Scores, Truncate, Usage, plan_requests, total_usage
+from .protocols import Scores, Usage, plan_requests, total_usage
 from .retry import ApiRequest
 from .settings import checked_settings
 from .token_counter import find_token_counter

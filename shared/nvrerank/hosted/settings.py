@@ -14,11 +14,10 @@ from nvrerank import models
 from nvrerank._checks import checked_integer
 from nvrerank.errors import MissingKeyError
 from nvrerank.scorer import Scale
-from nvrerank.windows import LongPassages, settled
+from nvrerank.windows import LongPassages, Truncate, settled
 
 from .credentials import Credentials, ExtraHeaders, Key
 from .endpoint import Endpoint, find_endpoint, hosted_id, may_send_key
-from .protocols import Truncate
 
 _MOST_PASSAGES = 512
 _LONGEST_NAME = 128
@@ -171,8 +170,6 @@ def _checked_long(given: Mapping[str, Any], model: str | None, endpoint: Endpoin
     long_passages, truncate = given["long_passages"], given["truncate"]
     if isinstance(truncate, EllipsisType):
         long = settled(long_passages, None)
-    elif truncate is not None and truncate not in get_args(Truncate):
-        raise ValueError(f"truncate must be 'NONE', 'END' or None, not {truncate!r}")
     elif truncate is None and long_passages in ("truncate", "error"):
         raise ValueError(f"truncate=None leaves it to the server: leave it or {long_passages=} out")
     else:

@@ -274,12 +274,12 @@ def _core_request(request: httpx.Request) -> httpcore.Request:
 
 
 def _response(got: httpcore.Response) -> httpx.Response:
-    body = _Body(got.stream)
+    body = _ReplyBody(got.stream)
     return httpx.Response(got.status, headers=got.headers, stream=body, extensions=got.extensions)
 
 
 @dataclass(frozen=True, slots=True)
-class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
+class _ReplyBody(httpx.SyncByteStream, httpx.AsyncByteStream):
     """A response's body, as httpcore has it."""
 
     stream: Any

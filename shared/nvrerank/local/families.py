@@ -7,11 +7,10 @@ sentence-transformers (`transformers_model`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
 from nvrerank.errors import MissingExtraError
 from nvrerank.models import NVIDIA_PROMPT
@@ -20,26 +19,11 @@ from .bert import BertReranker, RobertaReranker
 from .bundled_model import TwoSegmentConfig, TwoSegmentEncoder
 from .checkpoint import LARGEST, Checkpoint, Config, Labels
 from .decoder import PackedDecoder
-from .layers import Reranker, quantize
+from .layers import LoadedModel, Reranker, quantize
 from .prompts import PromptEncoder
 from .saved import Saved
-from .settings import Settings
-from .tokenization import PairEncoder, SavedTokenizer, TemplateEncoder, TokenPair, TwoInputEncoder
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """A model that is ready to score.
-
-    Attributes:
-        encoder: Texts to token ids.
-        context: Tokens of query and passage together that it reads.
-        forward: Token ids of a batch to raw logits, float32: [pairs]
-    """
-
-    encoder: PairEncoder
-    context: int
-    forward: Callable[[Sequence[TokenPair]], Tensor]
+from .settings import LocalSettings
+from .tokenization import PairEncoder, SavedTokenizer, TemplateEncoder, TwoInputEncoder
 
 
 @dataclass(frozen=True)
@@ -87,7 +71,7 @@ class Family:
         padding = (None, config.values.get("pad_token_id", 1))
         return not self.asks or not (tokenizer.chats or (self.offset and tokenizer.pad not in padding))
 
-    def load(self, checkpoint: Checkpoint, tokenizer: SavedTokenizer, settings: Settings) -> LoadedModel:
+    def load(self, checkpoint: Checkpoint, tokenizer: SavedTokenizer, settings: LocalSettings) -> LoadedModel:
         """Builds the module without memory, checks everything, then reads the weights.
 
         Raises:
@@ -194,7 +178,7 @@ def find_family(checkpoint: Checkpoint, saved: Saved) -> Family | None:
 
 
 def load_model(
-    checkpoint: Checkpoint, saved: Saved, settings: Settings, *, name: str, progress: bool
+    checkpoint: Checkpoint, saved: Saved, settings: LocalSettings, *, name: str, progress: bool
 ) -> LoadedModel:
     """Loads a folder by its fast path, or through the reference.
 

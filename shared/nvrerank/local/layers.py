@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.attention.varlen import varlen_attn
 
-from .tokenization import TokenPair
+from .tokenization import PairEncoder, TokenPair
 
 # Up to so many tokens a CPU is faster with the whole matrix of scores than with the fused kernel's blocks.
 _SHORT = 192
@@ -35,6 +35,21 @@ class Reranker(nn.Module):
     def logits(self, batch: Sequence[TokenPair]) -> Tensor:
         """Token ids of a batch to raw logits, float32: [pairs]."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that is ready to score.
+
+    Attributes:
+        encoder: Texts to token ids.
+        context: Tokens of query and passage together that it reads.
+        forward: Token ids of a batch to raw logits, float32: [pairs]
+    """
+
+    encoder: PairEncoder
+    context: int
+    forward: Callable[[Sequence[TokenPair]], Tensor]
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ class BatchRunner:
         """
         if is_forked():
             use_one_thread()
-        call = _Call(forward, pairs, *self._shared_out(pairs))
+        call = _Computation(forward, pairs, *self._shared_out(pairs))
         with self._bar(len(pairs)) if self._progress else nullcontext() as bar:
             try:
                 while call.waiting or call.under_way:
@@ -175,7 +175,7 @@ class BatchRunner:
 
 
 @dataclass(slots=True)
-class _Call:
+class _Computation:
     """The batches of one call: which wait, which are under way, and what came of the others."""
 
     forward: Forward

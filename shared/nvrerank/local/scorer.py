@@ -21,13 +21,14 @@ from nvrerank.per_process import PerProcess, gate, is_forked
 from nvrerank.scorer import Scored, Scorer, naming_job, scoring_errors
 from nvrerank.texts import clean_query
 from nvrerank.truncation import Notices
-from nvrerank.windows import Cutting, LongPassages, WindowPlan
+from nvrerank.windows import Cutting, LongPassages, Truncate, WindowPlan
 
 from .checkpoint import Checkpoint, Config
-from .families import LoadedModel, load_model
+from .families import load_model
+from .layers import LoadedModel
 from .runner import BatchRunner, use_one_thread, workers
 from .saved import Saved
-from .settings import BUNDLED, Quantize, Settings, Truncate, find_source, tokens_that_fit
+from .settings import BUNDLED, LocalSettings, Quantize, find_source, tokens_that_fit
 from .tokenization import LocalTokenCounter, TokenPair
 
 _HIDDEN_SIZES = ("hidden_size", "dim", "d_model", "emb_dim", "n_embd")  # as architectures call it
@@ -116,7 +117,7 @@ class LocalScorer(Scorer):
             "label": label,
         }
         self._source = find_source(model, revision)
-        self._settings = Settings.checked(**options)
+        self._settings = LocalSettings.checked(**options)
         self._rebuild = partial(type(self), model, revision=revision, progress=progress, **options)
         self._progress = progress
         self._runner = BatchRunner(

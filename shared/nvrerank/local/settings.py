@@ -12,9 +12,8 @@ import torch
 
 from nvrerank._checks import checked_integer
 from nvrerank.errors import ModelLoadError
-from nvrerank.windows import LongPassages, settled
+from nvrerank.windows import LongPassages, Truncate, settled
 
-Truncate = Literal["END", "NONE"]
 Quantize = Literal["int8"]
 
 BUNDLED = Path(__file__).parent / "embedded"  # "bundled" with the next weights: git keeps each move
@@ -29,7 +28,7 @@ _GPU_BATCH_TOKENS = 16_384
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """Where a model comes from.
 
     Attributes:
@@ -61,7 +60,7 @@ class Source:
             ) from error
 
 
-def find_source(model: str | Path | None, revision: str | None) -> Source:
+def find_source(model: str | Path | None, revision: str | None) -> ModelSource:
     """Tells a folder from a hub name, without any I/O beyond asking whether the folder exists.
 
     Args:
@@ -80,16 +79,16 @@ def find_source(model: str | Path | None, revision: str | None) -> Source:
         if revision is not None:
             raise ValueError("revision is for models of the hub: a folder has none")
         named = "nvrerank-bundled" if model is None else folder.resolve().name
-        return Source(model if isinstance(model, str) else named, folder)
+        return ModelSource(model if isinstance(model, str) else named, folder)
     if not isinstance(model, str) or model.startswith((".", "/", "~")) or "\\" in model or folder.is_file():
         raise ModelLoadError(f"{model} is not a folder: give the folder that holds config.json")
     if not _HUB_NAME.fullmatch(model):
         raise ValueError(f"{model!r} is neither a folder nor a hub name of the form org/name")
-    return Source(model, None, revision)
+    return ModelSource(model, None, revision)
 
 
 @dataclass(frozen=True)
-class Settings:
+class LocalSettings:
     """Checked settings; see `LocalScorer` for what each means."""
 
     device: torch.device
@@ -112,7 +111,7 @@ class Settings:
         batch_tokens: int | None,
         quantize: Quantize | None,
         label: int | str | None,
-    ) -> Settings:
+    ) -> LocalSettings:
         """Fills in the defaults.
 
         Raises:
@@ -120,8 +119,6 @@ class Settings:
             ValueError: A value is unknown, out of range or at odds with another, or the device is not on
                 this machine.
         """
-        if truncate is not None and truncate not in get_args(Truncate):
-            raise ValueError(f"truncate must be 'END', 'NONE' or None, not {truncate!r}")
         if label is not None and (isinstance(label, bool) or not isinstance(label, int | str)):
             raise TypeError(f"label must be a number or a name, not {label!r}")
         place = _device(device)

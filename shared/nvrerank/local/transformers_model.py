@@ -29,11 +29,10 @@ from transformers.utils import logging
 from nvrerank.errors import ModelLoadError
 
 from .checkpoint import LARGEST, Checkpoint, Config, Labels
-from .families import LoadedModel
-from .layers import quantize
+from .layers import LoadedModel, quantize
 from .prompts import PROBES, RECIPES, Recipe, find_recipe, library_encoder, takes_pairs
 from .saved import Saved
-from .settings import Settings
+from .settings import LocalSettings
 from .tokenization import SavedTokenizer, TokenPair
 
 Together = Literal["padded", "length", "alone"]
@@ -121,7 +120,7 @@ class TransformersModel:
 
 
 def load_reference(
-    checkpoint: Checkpoint, saved: Saved, settings: Settings, *, name: str, progress: bool
+    checkpoint: Checkpoint, saved: Saved, settings: LocalSettings, *, name: str, progress: bool
 ) -> LoadedModel:
     """Loads a folder that no fast path computes; arguments are `families.load_model`'s.
 
