@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers/.ready .venv-backends/.ready .venv-flag/.ready .venv-infinity/.ready
 
-.PHONY: run test test-fast lint docs notebooks bench bench-hosted bundled clean
+.PHONY: run test test-fast lint docs notebooks bench bench-hosted bench-serve bundled clean
 
 run: $(VENV)/.demo
 	$(BIN)/python shared/demo/run.py
@@ -38,6 +38,10 @@ bench: $(VENV)/.bench
 # on 127.0.0.1 against the tests' fake NIM; beside the official classes where they are installed
 bench-hosted: $(VENV)/.test
 	cd shared && PYTHONPATH=../tests ../$(BIN)/python -m bench.hosted
+
+# `nvrerank serve` under load on 127.0.0.1; quiet the machine first
+bench-serve: $(VENV)/.test
+	cd shared && ../$(BIN)/python -m bench.serve
 
 # Mines, trains, exports and measures the bundled model; DATA holds train/ and eval/. Takes hours.
 bundled: $(VENV)/.demo

@@ -15,6 +15,7 @@ HEAVY = [
     "langchain_core",
     "llama_index",
     "typer",
+    "fastapi",
     "matplotlib",
     "pandas",
 ]
@@ -38,6 +39,12 @@ def test_the_folder_shared_is_no_package(tmp_path):
 def test_local_scoring_without_its_packages_names_the_pip_command(tmp_path, package):
     done = python(f"import sys; sys.modules[{package!r}] = None; from nvrerank import LocalScorer", tmp_path)
     assert f"MissingExtraError: local scoring needs {package}: pip install 'nvrerank[local]'" in done.stderr
+
+
+@pytest.mark.parametrize("package", ["fastapi", "uvicorn", "prometheus_client"])
+def test_serving_without_its_packages_names_the_pip_command(tmp_path, package):
+    done = python(f"import sys; sys.modules[{package!r}] = None; import nvrerank.server", tmp_path)
+    assert f"MissingExtraError: serving needs {package}: pip install 'nvrerank[serve]'" in done.stderr
 
 
 def test_every_public_name_exists():

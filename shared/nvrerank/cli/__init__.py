@@ -13,6 +13,7 @@ from .models import models
 from .output import STATUSES
 from .rank import rank
 from .scorer_options import MakeScorer, ScorerOptions
+from .serve import serve
 
 __all__ = ["MakeScorer", "ScorerOptions", "app"]
 
@@ -43,4 +44,5 @@ def main(
 
 app.command()(rank)
 app.command("eval")(evaluate)
+app.command()(serve)
 app.command()(models)

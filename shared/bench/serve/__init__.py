@@ -1,0 +1,1 @@
+"""`nvrerank serve` under load."""
