@@ -53,7 +53,7 @@ def test_a_port_that_is_taken_is_one_line_and_status_1(command):
 def test_a_model_that_cant_be_loaded_ends_it_with_one_line(command, tmp_path):
     (tmp_path / "config.json").write_text("{}")
     done = command("serve", "--port", 0, "--scorer", f"local:{tmp_path}", "--log-level", "error")
-    assert done.exit_code == 1
+    assert done.exit_code == 3
     assert len(done.stderr.splitlines()) == 1
 
 

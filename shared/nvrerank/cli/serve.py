@@ -14,6 +14,7 @@ from .scorer_options import SCORER_HELP
 
 
 def serve(
+    context: typer.Context,
     *,
     scorer: Annotated[str, typer.Option(help=SCORER_HELP)] = "bundled",
     host: Annotated[
@@ -66,7 +67,7 @@ def serve(
 
     Open the address in a browser for a page to try it on. At SIGTERM or Ctrl-C what was taken is finished.
     """
-    with errors_in_one_line():
+    with errors_in_one_line(context):
         from nvrerank.server import ServerSettings
         from nvrerank.server import serve as run
 
