@@ -2,7 +2,9 @@
 
 The callers run on the same processors as the server, so that its figures are rather too low.
 
-    python -m bench.serve [--seconds 60]
+    python -m bench.serve [--seconds 60] [--infinity]
+
+The peer wants an environment of its own: make .venv-infinity/.ready
 """
 
 from __future__ import annotations
@@ -16,11 +18,13 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.queues import Queue
 from pathlib import Path
+from typing import Any
 
+from bench.local.checkpoints import made
 from bench.local.machine import machine
 from bench.serve.callers import Asked, Callers, asked, percentile
 from nvrerank import LocalScorer
@@ -28,48 +32,58 @@ from nvrerank.passages import cut
 
 _CALLERS, _PASSAGES, _IN_FLIGHT = 32, 10, 50
 _CHARACTERS = 240  # of a passage: about 60 tokens
+_MODEL = "reranker"
 _ROOT = Path(__file__).parents[3]
 
+_CODE = "from nvrerank.cli import app; app()"
+OURS = (sys.executable, "-c", _CODE, "serve", "--model-name", _MODEL, "--log-level", "warning")
+_INFINITY = (
+    *(str(_ROOT / ".venv-infinity" / "bin" / "infinity_emb"), "v2", "--engine", "torch", "--device", "cpu"),
+    *("--dtype", "float32", "--no-bettertransformer", "--log-level", "error"),
+)
 
-def workload() -> list[Asked]:
+
+def workload(scorer: LocalScorer, *, path: str = "/v1/ranking") -> list[Asked]:
     """32 different requests of 10 passages of the project's own pages, with their scores."""
     pages = [_ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docs/local-models.md")]
     passages = [one.text[:_CHARACTERS] for page in pages for one in cut(page.read_text(encoding="utf-8"))]
-    scorer, requests = LocalScorer(device="cpu", long_passages="truncate"), []
+    requests = []
     for number in range(_CALLERS):
         texts = [passages[(number * 7 + place * 11) % len(passages)] for place in range(_PASSAGES)]
         query = " ".join(texts[0].split()[:8])
-        requests.append(asked(scorer.name, query, texts, scorer.score(query, texts)))
+        requests.append(asked(_MODEL, query, texts, scorer.score(query, texts), path=path))
     return requests
 
 
 @contextmanager
-def server(*options: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """`nvrerank serve`, ready, and its port."""
+def server(
+    *options: str, command: Sequence[str] = OURS, health: str = "/v1/health/ready"
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A server, ready, and its port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    code = "from nvrerank.cli import app; app()"
-    command = [sys.executable, "-c", code, "serve", "--port", str(port), "--log-level", "warning", *options]
-    with subprocess.Popen(command) as process:  # noqa: S603  # our own command
+    with subprocess.Popen([*command, "--port", str(port), *options]) as process:  # noqa: S603  # our own
         try:
-            while not _is_ready(port):
+            while not _is_ready(port, health):
+                if process.poll() is not None:
+                    raise SystemExit(f"{command[0]} ended before it was ready")
                 time.sleep(0.1)
             yield process, port
         finally:
             process.terminate()
 
 
-def _is_ready(port: int) -> bool:
+def _is_ready(port: int, health: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/health/ready", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{health}", timeout=5) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
 
 
-def capacity(requests: list[Asked], seconds: float, *options: str) -> float:
-    """Answers a second to 32 callers."""
-    with server(*options) as (_, port):
+def capacity(requests: list[Asked], seconds: float, *options: str, **how: Any) -> float:
+    """Answers a second to 32 callers; `how` as for `server`."""
+    with server(*options, **how) as (_, port):
 
         async def call() -> float:
             await Callers(port, requests).in_turns(_CALLERS, min(2.0, seconds))  # warms it up
@@ -81,6 +95,18 @@ def capacity(requests: list[Asked], seconds: float, *options: str) -> float:
             return rate
 
         return asyncio.run(call())
+
+
+def beside_infinity(seconds: float) -> None:
+    """The same requests to infinity's server, which packs as well, and to ours: MiniLM in float32."""
+    folder, _ = made("minilm", _ROOT / "build" / "bench")
+    requests = workload(LocalScorer(folder, device="cpu", long_passages="truncate"), path="/rerank")
+    for size in ("32", "64", "128"):
+        print(f"infinity, --batch-size {size}")
+        model = ("--model-id", str(folder), "--served-model-name", _MODEL, "--batch-size", size)
+        capacity(requests, seconds, *model, command=_INFINITY, health="/health")
+    print("nvrerank serve")
+    capacity(requests, seconds, "--scorer", f"local:{folder}")
 
 
 def overload(requests: list[Asked], seconds: float, times: int, peak: float) -> None:
@@ -146,11 +172,16 @@ def main() -> None:
     """Runs all and prints what was measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="of each load")
-    seconds = parser.parse_args().seconds
+    parser.add_argument("--infinity", action="store_true", help="only the same load beside infinity's server")
+    given = parser.parse_args()
+    seconds = given.seconds
     about = machine()
     print(f"{about['processor']}, {about['cores']} cores, Python {about['python']}")
     print(f"load before {about['load_before']:.1f}")
-    requests = workload()
+    if given.infinity:
+        beside_infinity(seconds)
+        return
+    requests = workload(LocalScorer(device="cpu", long_passages="truncate"))
     print(f"{_CALLERS} callers of {_PASSAGES} passages, each request computed by itself")
     alone = capacity(requests, seconds, "--batch-tokens", "1")
     print(f"{_CALLERS} callers of {_PASSAGES} passages, packed")

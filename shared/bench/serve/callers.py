@@ -22,14 +22,17 @@ class Asked:
     logits: Sequence[float]
 
 
-def asked(model: str, query: str, passages: Sequence[str], logits: Sequence[float]) -> Asked:
-    """A NIM's request."""
-    texts = [{"text": text} for text in passages]
-    body = json.dumps(
-        {"model": model, "query": {"text": query}, "passages": texts, "truncate": "END"}
-    ).encode()
-    head = f"POST /v1/ranking HTTP/1.1\r\nhost: {_HOST}\r\ncontent-type: application/json\r\n"
-    return Asked(head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body, logits)
+def asked(
+    model: str, query: str, passages: Sequence[str], logits: Sequence[float], *, path: str = "/v1/ranking"
+) -> Asked:
+    """A NIM's request; at another path one of Cohere's, for logits."""
+    body: dict[str, object] = {"model": model, "query": query, "documents": passages, "raw_scores": True}
+    if path == "/v1/ranking":
+        texts = [{"text": text} for text in passages]
+        body = {"model": model, "query": {"text": query}, "passages": texts, "truncate": "END"}
+    data = json.dumps(body).encode()
+    head = f"POST {path} HTTP/1.1\r\nhost: {_HOST}\r\ncontent-type: application/json\r\n"
+    return Asked(head.encode() + b"content-length: %d\r\n\r\n" % len(data) + data, logits)
 
 
 @dataclass
@@ -46,7 +49,9 @@ class Tally:
         self.statuses[status] += 1
         if status == 200:
             self.seconds.append(seconds)
-            by_index = {entry["index"]: entry["logit"] for entry in json.loads(body)["rankings"]}
+            reply = json.loads(body)
+            by_index = {entry["index"]: entry["logit"] for entry in reply.get("rankings", ())}
+            by_index |= {entry["index"]: entry["relevance_score"] for entry in reply.get("results", ())}
             near = [abs(by_index[index] - logit) < _NEAR for index, logit in enumerate(one.logits)]
             self.wrong += not all(near)
 
