@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
@@ -41,6 +42,14 @@ class Truth(Scorer):
 
     def _score(self, query, passages):
         return self._score_many([(query, passages)])[0]
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Waits for what the server's thread does after its answer is out."""
+    ends = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.005)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import time
 
 import httpx
 import pytest
-from server.conftest import MODEL, Truth, nim
+from server.conftest import MODEL, Truth, nim, until
 
 from nvrerank import RequestRejectedError, Scorer
 from nvrerank.errors import AuthenticationError, RateLimitError
@@ -234,6 +234,7 @@ def test_a_request_is_logged_with_its_route_status_and_name_and_without_its_word
     caplog.set_level(logging.DEBUG, "nvrerank.server")
     answer = server.client.post(f"/v1/ranking?{SECRET}", json=nim(SECRET, [SECRET]))
     server.client.get(f"/{SECRET}")
+    until(lambda: " 404 " in caplog.text)
     assert f"{answer.headers['x-request-id']} /v1/ranking 200 " in caplog.text
     assert " other 404 " in caplog.text
     ours = [

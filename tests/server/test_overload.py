@@ -8,7 +8,7 @@ import time
 import httpx
 import pytest
 from fake_nim import truth
-from server.conftest import Truth, nim
+from server.conftest import Truth, nim, until
 
 from nvrerank import Fallback, Scorer, Windowed
 from nvrerank.errors import ModelLoadError, ServiceUnavailableError
@@ -18,13 +18,6 @@ def figures(client):
     """Prometheus' lines as {name with labels: number}."""
     text = client.get("/v1/metrics").text
     return {name: float(value) for name, value in re.findall(r"^(nvrerank_\S+) (\S+)$", text, re.MULTILINE)}
-
-
-def until(condition):
-    ends = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.005)
 
 
 async def flood(server, count, passages):
