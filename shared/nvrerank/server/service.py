@@ -14,7 +14,7 @@ from nvrerank.results import Ranking
 from nvrerank.scorer import Scorer, scores_together
 
 from .call_queue import CallQueue
-from .metrics import Metrics
+from .monitoring import Metrics
 from .packing import PackedScorer
 from .problems import Refusal, failed, too_long, wrong_model
 from .schemas import Question
