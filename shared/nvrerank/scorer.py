@@ -11,6 +11,7 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
+from ._checks import as_float
 from .errors import BadResponseError, NVRerankError, ScoringError
 from .texts import clean_call
 from .token_counter import EstimatedTokenCounter, TokenCounter
@@ -298,7 +299,7 @@ def checked_scores(answers: Sequence[float | Scored], count: int, scorer: Scorer
     checked = []
     for index, answer in enumerate(answers):
         score = answer.logit if isinstance(answer, Scored) else answer
-        number = score if type(score) is float else _as_float(score)
+        number = score if type(score) is float else as_float(score)
         if number is None or not math.isfinite(number):
             raise BadResponseError(
                 f"{scorer.name} returned {score!r:.50} for passage {index}, not a finite number: report it"
@@ -340,15 +341,6 @@ def scoring_errors(scorer: Scorer) -> Iterator[None]:
         raise
     except Exception as error:
         raise ScoringError(f"{scorer.name} failed while scoring: {type(error).__name__}: {error}") from error
-
-
-def _as_float(score: object) -> float | None:
-    if isinstance(score, bool | str | bytes):
-        return None
-    try:
-        return float(score)  # type: ignore[arg-type]  # numpy and torch scalars convert too
-    except (TypeError, ValueError, OverflowError):
-        return None
 
 
 @contextmanager
