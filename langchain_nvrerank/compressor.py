@@ -46,7 +46,12 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
     run_type: Literal["chain", "reranker"] = "chain"
 
     def compress_documents(
-        self, documents: Iterable[Document], query: str, callbacks: Callbacks | None = None
+        self,
+        documents: Iterable[Document],
+        query: str,
+        callbacks: Callbacks | None = None,
+        *,
+        instruction: str | None = None,
     ) -> list[Document]:
         """Reranks documents.
 
@@ -54,6 +59,7 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
             documents: The candidates, in retrieval order; they are not changed.
             query: The question; not blank.
             callbacks: Whom to tell; None: the callbacks of the chain this call is made in.
+            instruction: What the model is told of its task; None: as the field says.
 
         Returns:
             Copies of the documents that stay, best first.
@@ -67,7 +73,7 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         run = self._start(CallbackManager, callbacks, query, candidates)
         try:
             with under_run(run, self._reranker_attributes()):
-                ranked = rerank(**self._arguments(query, candidates))
+                ranked = rerank(**self._arguments(query, candidates, instruction))
             result = ranked_documents(candidates, ranked, self.score_mode)
         except BaseException as error:
             run.on_chain_error(error)
@@ -76,14 +82,19 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         return result
 
     async def acompress_documents(
-        self, documents: Iterable[Document], query: str, callbacks: Callbacks | None = None
+        self,
+        documents: Iterable[Document],
+        query: str,
+        callbacks: Callbacks | None = None,
+        *,
+        instruction: str | None = None,
     ) -> list[Document]:
         """As `compress_documents`, without blocking the event loop."""
         candidates = checked_candidates(documents, Document, "documents")
         run = await self._start(AsyncCallbackManager, callbacks, query, candidates)
         try:
             with under_run(run, self._reranker_attributes()):
-                ranked = await arerank(**self._arguments(query, candidates))
+                ranked = await arerank(**self._arguments(query, candidates, instruction))
             result = ranked_documents(candidates, ranked, self.score_mode)
         except BaseException as error:
             await run.on_chain_error(error)
@@ -140,6 +151,8 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         top_k = {} if self.top_n is None else {"reranker.top_k": self.top_n}
         return {"reranker.model_name": self.scorer.name, **top_k}
 
-    def _arguments(self, query: str, documents: list[Document]) -> dict[str, Any]:
+    def _arguments(self, query: str, documents: list[Document], instruction: str | None) -> dict[str, Any]:
         texts = [document.page_content for document in documents]
-        return self._rank_arguments(query, texts, images(documents), lambda: retrieval_scores(documents))
+        return self._rank_arguments(
+            query, texts, images(documents), lambda: retrieval_scores(documents), instruction
+        )

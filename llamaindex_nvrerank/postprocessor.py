@@ -53,6 +53,32 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
         """The name this class has in traces and in `to_dict()`."""
         return "NVIDIARerank"
 
+    def postprocess_nodes(
+        self,
+        nodes: list[NodeWithScore],
+        query_bundle: QueryBundle | None = None,
+        query_str: str | None = None,
+        *,
+        instruction: str | None = None,
+    ) -> list[NodeWithScore]:
+        """Reranks nodes; `instruction` takes the place of the field's."""
+        return super(NVIDIARerank, self._told(instruction)).postprocess_nodes(nodes, query_bundle, query_str)
+
+    async def apostprocess_nodes(
+        self,
+        nodes: list[NodeWithScore],
+        query_bundle: QueryBundle | None = None,
+        query_str: str | None = None,
+        *,
+        instruction: str | None = None,
+    ) -> list[NodeWithScore]:
+        """As `postprocess_nodes`, without blocking the event loop."""
+        told = self._told(instruction)
+        return await super(NVIDIARerank, told).apostprocess_nodes(nodes, query_bundle, query_str)
+
+    def _told(self, instruction: str | None) -> NVIDIARerank:
+        return self if instruction is None else self.model_copy(update={"instruction": instruction})
+
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:

@@ -47,12 +47,14 @@ from .nvidia_compat import (
 from .ranking import OnError, RankOptions, ScoreMode
 from .scorer import Scale, Scorer
 from .scorer_specs import scorer_of
+from .texts import clean_instruction
 from .windows import LongPassages, Truncate
 
 if TYPE_CHECKING:
     from .hosted import HostedScorer
 
 _RANK_OPTIONS = tuple(field.name for field in fields(RankOptions))
+_OF_A_CALL = (*_RANK_OPTIONS, "instruction")
 _PASSED_ON = ("long_passages", "scale", "extra_body", "timeout", "max_retries", "max_concurrency", "verify")
 _SECRETS = {"nvidia_api_key", "api_key", "default_headers", "extra_headers"}
 
@@ -153,7 +155,7 @@ class RerankFields(BaseModel):
         truncate: What the server does with a pair that is too long: "END" cuts, "NONE" refuses. None: as
             `long_passages` says; if that says nothing, as the server likes.
         scale: What the server's scores are, "logit" or "probability". None: as `HostedScorer` finds out.
-        extra_body: More members of every request's body, such as {"instruction": "..."}.
+        extra_body: More members of every request's body.
         default_headers: More headers for every request; `extra_headers` is the same.
         timeout: Seconds a call may take, all in all. None: 60.
         max_retries: Tries after the first. None: 3.
@@ -168,6 +170,8 @@ class RerankFields(BaseModel):
         fuse: None orders by the reranker alone; "rrf" fuses with the retrieval order, "zscore" with the
             retrieval scores; `nvrerank.ReciprocalRankFusion(...)` and `nvrerank.ZScoreFusion(...)` hold
             parameters. Scores and `threshold` stay the reranker's own.
+        instruction: What the model is told of its task, such as "Find the clause that forbids it"; None: the
+            scorer's own. One whose prompt or protocol has no place for it refuses.
 
     Raises:
         ValueError: An argument is unknown, out of range or at odds with another, here or when it is assigned;
@@ -215,6 +219,7 @@ class RerankFields(BaseModel):
     fuse: Annotated[
         Fusion | FusionName | None, PlainSerializer(lambda fuse: as_data(as_fusion(fuse)), Any)
     ] = None
+    instruction: str | None = None
 
     _own: HostedScorer | None = PrivateAttr(None)
     _made: Scorer | None = PrivateAttr(None)
@@ -354,6 +359,11 @@ class RerankFields(BaseModel):
         except TypeError as error:
             raise ValueError(str(error)) from error  # pydantic reports only these with the field's name
 
+    @field_validator("instruction")
+    @classmethod
+    def _not_blank(cls, value: str | None) -> str | None:
+        return None if value is None else clean_instruction(value)
+
     @model_serializer(mode="wrap")
     def custom_model_dump(
         self,
@@ -376,6 +386,7 @@ class RerankFields(BaseModel):
         passages: Sequence[str],
         unread: Sequence[int],
         retrieval_scores: Callable[[], list[float | None]],
+        instruction: str | None = None,
     ) -> dict[str, Any]:
         """Arguments of `rerank`; `unread` are indices of passages that have an image, a sound or a film."""
         scorer, fusion = self.scorer, as_fusion(self.fuse)
@@ -383,7 +394,8 @@ class RerankFields(BaseModel):
             scorer, passages = text_only(scorer, passages, unread, stacklevel=5)
         known = retrieval_scores() if fusion and fusion.needs_scores else None
         asked = {"scorer": scorer, "query": query, "passages": passages, "retrieval_scores": known}
-        return asked | self._rank_options()
+        told = self.instruction if instruction is None else instruction
+        return asked | self._rank_options() | {"instruction": told}
 
     def _server(self) -> str | None:
         """`base_url` as this adapter reads it."""
@@ -396,6 +408,9 @@ class RerankFields(BaseModel):
             self._own = self._made = self.__dict__["scorer"] = self._hosted_scorer()
             if self._own.name != type(self._own).__name__:  # it knows its model
                 self.__dict__["model"] = self._own.name
+        if self.instruction is not None:
+            self.scorer.with_instruction(self.instruction)  # what can be refused now is
+        if self._own:
             return
         expected = _SETTINGS | {"scorer": self.scorer}
         given = [name for name, value in expected.items() if getattr(self, name) not in (value, {})]
@@ -438,5 +453,5 @@ class RerankFields(BaseModel):
 
 
 _SETTINGS = {
-    name: field.default for name, field in RerankFields.model_fields.items() if name not in _RANK_OPTIONS
+    name: field.default for name, field in RerankFields.model_fields.items() if name not in _OF_A_CALL
 }

@@ -24,6 +24,9 @@ class _Refusing(Scorer):
     def _score(self, query: str, passages: Sequence[str]) -> list[float]:  # noqa: ARG002
         raise self._error
 
+    def _instructed(self, instruction: str) -> Scorer:  # noqa: ARG002
+        return self
+
 
 def text_only(
     scorer: Scorer, texts: Sequence[str], unread: Sequence[int], *, stacklevel: int

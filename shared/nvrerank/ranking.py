@@ -90,6 +90,7 @@ def rerank(
     on_error: OnError = "raise",
     fuse: Fusion | FusionName | None = None,
     retrieval_scores: Iterable[float | None] | None = None,
+    instruction: str | None = None,
 ) -> Ranking:
     """Orders passages by their relevance to a query, best first.
 
@@ -113,6 +114,8 @@ def rerank(
             compared with them; what was ordered by is in `fused`.
         retrieval_scores: What retrieval scored each passage, higher is better; None for one that has none,
             which "zscore" refuses unless the passage is blank.
+        instruction: What the model is told of its task, in place of the scorer's own: see
+            `Scorer.with_instruction`. One that has no place for it refuses.
 
     Returns:
         `Ranked(index, score)` for each passage that stays, in a list that also holds query and passages.
@@ -126,17 +129,18 @@ def rerank(
             a scorer raises, a ValueError too, tells of the scorer.
     """
     options = RankOptions(top_n, threshold, score_mode, on_error, fuse)
+    asked = scorer if instruction is None else scorer.with_instruction(instruction)
     prepared = prepare(query, passages, retrieval_scores, options)
     unasked = _unasked(prepared, options)
     if unasked is not None:
         return unasked
-    with call_span(scorer, options, len(prepared.passages)) as span:
+    with call_span(asked, options, len(prepared.passages)) as span:
         try:
-            scores = scorer.score_clean(prepared.query, prepared.texts)
+            scores = asked.score_clean(prepared.query, prepared.texts)
         except NVRerankError as error:
             ranking = _failed(error, prepared, options)
             return ranking if span is None else span.told(ranking, error)
-        source = _source(scorer, scores, options)
+        source = _source(asked, scores, options)
         if options.score_mode == "sigmoid" and not source.calibrated:
             _warn_uncalibrated(scorer, source)
         ranking = finish(prepared, scores, options, source)
@@ -154,20 +158,22 @@ async def arerank(
     on_error: OnError = "raise",
     fuse: Fusion | FusionName | None = None,
     retrieval_scores: Iterable[float | None] | None = None,
+    instruction: str | None = None,
 ) -> Ranking:
     """As `rerank`, without blocking the event loop."""
     options = RankOptions(top_n, threshold, score_mode, on_error, fuse)
+    asked = scorer if instruction is None else scorer.with_instruction(instruction)
     prepared = prepare(query, passages, retrieval_scores, options)
     unasked = _unasked(prepared, options)
     if unasked is not None:
         return unasked
-    with call_span(scorer, options, len(prepared.passages)) as span:
+    with call_span(asked, options, len(prepared.passages)) as span:
         try:
-            scores = await scorer.ascore_clean(prepared.query, prepared.texts)
+            scores = await asked.ascore_clean(prepared.query, prepared.texts)
         except NVRerankError as error:
             ranking = _failed(error, prepared, options)
             return ranking if span is None else span.told(ranking, error)
-        source = _source(scorer, scores, options)
+        source = _source(asked, scores, options)
         if options.score_mode == "sigmoid" and not source.calibrated:
             _warn_uncalibrated(scorer, source)
         ranking = finish(prepared, scores, options, source)

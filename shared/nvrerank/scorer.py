@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from ._checks import as_float
-from .errors import BadResponseError, NVRerankError, ScoringError
-from .texts import clean_call
+from .errors import BadResponseError, InvalidArgumentError, NVRerankError, ScoringError
+from .texts import clean_call, clean_instruction
 from .token_counter import EstimatedTokenCounter, TokenCounter
 
 Scale = Literal["logit", "probability"]
@@ -127,6 +127,11 @@ class Scorer:
         return False
 
     @property
+    def instruction(self) -> str | None:
+        """What the model is told of its task beside query and passages; None: its prompt's own words."""
+        return None
+
+    @property
     def identity(self) -> Mapping[str, object] | None:
         """Everything beside query and passage that decides a score, as what JSON holds; None: not known.
 
@@ -134,6 +139,19 @@ class Scorer:
         function of no arguments, which is called before the first score.
         """
         return None
+
+    def with_instruction(self, instruction: str) -> Scorer:
+        """This scorer with an instruction, in place of the one it has: "Find the clause that forbids it".
+
+        What comes back shares weights, connections, caches and limits; closing one of them closes both.
+
+        Raises:
+            TypeError: It is not a string.
+            ValueError: It is blank.
+            InvalidArgumentError: The model's prompt or the server's protocol has no place for one. A model
+                that is not loaded yet says so when it is.
+        """
+        return self._instructed(clean_instruction(instruction))
 
     def score(self, query: str, passages: Sequence[str]) -> list[float]:
         """Scores passages. May be called from many threads at once.
@@ -275,10 +293,22 @@ class Scorer:
                 answers.append(self.score_clean(*call))
         return answers
 
+    def _instructed(self, instruction: str) -> Scorer:  # noqa: ARG002
+        """The hook of `with_instruction`, whose text is checked. This one refuses."""
+        raise no_place(self.name)
+
     def _below(self, hook: str, method: str) -> Any:
         """The hook that a public method calls: below its override, which may be what is calling it."""
         overrides = [one for one in type(self).__mro__ if method in vars(one)]  # the last is this class
         return getattr(self if len(overrides) == 1 else super(overrides[-2], self), hook)
+
+
+def no_place(name: str) -> InvalidArgumentError:
+    """The error of a scorer that can't be told an instruction."""
+    return InvalidArgumentError(
+        f"{name} has no place for an instruction: leave it out, or ask a model whose prompt has one, such as "
+        "Qwen3-Reranker"
+    )
 
 
 def checked_scores(answers: Sequence[float | Scored], count: int, scorer: Scorer) -> list[Scored]:

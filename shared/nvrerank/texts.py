@@ -34,6 +34,20 @@ def clean_query(query: str, *, blank: bool = False) -> str:
     return query if query.isascii() else encodable(query)
 
 
+def clean_instruction(instruction: str) -> str:
+    """Checks what a model is told of its task, and replaces lone surrogates by U+FFFD.
+
+    Raises:
+        TypeError: It is not a string.
+        ValueError: It is blank.
+    """
+    if not isinstance(instruction, str):
+        raise TypeError(f"instruction must be a str, not {type(instruction).__name__}")
+    if is_blank(instruction):
+        raise ValueError("instruction is blank: leave it out, or say what the passages are wanted for")
+    return encodable(instruction)
+
+
 def clean_passages(passages: Iterable[str]) -> list[str]:
     """Checks passages and takes them out of any iterable, once; lone surrogates become U+FFFD.
 

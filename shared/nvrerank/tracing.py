@@ -7,6 +7,7 @@ what is ours is called `nvrerank.*`. `openinference.span.kind` and `reranker.*` 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import threading
@@ -54,7 +55,7 @@ class CallSpan:
         Returns:
             The ranking.
         """
-        if os.environ.get(CAPTURE, "").strip().lower() in _CAPTURED:
+        if _captures():
             self._span.set_attributes(_texts(ranking))
         self._span.set_attributes(_outcome(ranking))
         if ranking.answered_by is not None:
@@ -107,7 +108,7 @@ def call_span(scorer: Scorer, options: Any, passages: int) -> AbstractContextMan
 
 @contextmanager
 def _recorded(tracer: Tracer, scorer: Scorer, options: Any, passages: int) -> Iterator[CallSpan | None]:
-    attributes = _asked(scorer.name, options, passages)
+    attributes = _asked(scorer, options, passages)
     with tracer.start_as_current_span(
         f"rerank {scorer.name}",
         attributes=attributes,
@@ -129,8 +130,15 @@ def _recorded(tracer: Tracer, scorer: Scorer, options: Any, passages: int) -> It
             call.close()
 
 
-def _asked(model: str, options: Any, passages: int) -> dict[str, Any]:
+def _captures() -> bool:
+    """Whether texts may leave the process."""
+    return os.environ.get(CAPTURE, "").strip().lower() in _CAPTURED
+
+
+def _asked(scorer: Scorer, options: Any, passages: int) -> dict[str, Any]:
     """What is known when the span begins, so that a sampler may decide by it."""
+    model, instruction = scorer.name, scorer.instruction
+    digest = instruction and hashlib.sha256(instruction.encode()).hexdigest()[:16]
     values = {field.name: getattr(options, field.name) for field in fields(options)}
     if isinstance(values["fuse"], Fusion):
         values["fuse"] = values["fuse"].method
@@ -141,6 +149,8 @@ def _asked(model: str, options: Any, passages: int) -> dict[str, Any]:
         "reranker.model_name": model,
         "reranker.top_k": values["top_n"],
         "nvrerank.passages.count": passages,
+        "nvrerank.instruction.digest": digest,
+        "nvrerank.instruction": instruction if _captures() else None,
         **{f"nvrerank.{name}": value for name, value in values.items()},
     }
     return {name: value for name, value in attributes.items() if value is not None}

@@ -70,6 +70,10 @@ def evaluate(
         int | None, typer.Option(help="Tokens of query and passage that local models read.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="Such as cpu or cuda.")] = None,
+    instruction: Annotated[
+        str | None,
+        typer.Option(help="What each scorer is told of its task, if its prompt has a place for it."),
+    ] = None,
     resamples: Annotated[int, typer.Option(help="Draws behind each interval.")] = 10_000,
     progress: Annotated[
         bool | None,
@@ -103,6 +107,7 @@ def evaluate(
                 resamples=resamples,
                 device=device,
                 max_length=max_length,
+                instruction=instruction,
                 progress=sys.stderr.isatty() if progress is None else progress,
             )
         except KeyboardInterrupt as error:

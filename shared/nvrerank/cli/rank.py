@@ -74,6 +74,9 @@ def rank(
             help="What becomes of one that the model can't read whole: cut, read in parts, refused."
         ),
     ] = None,
+    instruction: Annotated[
+        str | None, typer.Option(help="What the model is told of its task, if its prompt has a place for it.")
+    ] = None,
     top_n: Annotated[int | None, typer.Option(help="At most so many passages; else all.")] = None,
     threshold: Annotated[float | None, typer.Option(help="Least score that stays.")] = None,
     score_mode: Annotated[ScoreMode, typer.Option(help="sigmoid: scores in 0..1.")] = "logit",
@@ -112,6 +115,8 @@ def rank(
             scorer=scorer,
         )
         chosen = make_scorer(wanted)
+        if instruction is not None:
+            chosen = chosen.with_instruction(instruction)
         sources = read_sources(files)
         scores = [source.score for source in sources]
         if fuse == "zscore" and None in scores:

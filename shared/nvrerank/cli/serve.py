@@ -41,6 +41,10 @@ def serve(
     max_length: Annotated[
         int | None, typer.Option(help="Tokens of query and passage that a local model reads.")
     ] = None,
+    instruction: Annotated[
+        str | None,
+        typer.Option(help="What the model is told of its task where a request doesn't say."),
+    ] = None,
     batch_tokens: Annotated[
         int, typer.Option(help="About how many tokens of different requests are scored at once.")
     ] = 8192,
@@ -82,6 +86,8 @@ def serve(
             cors_origins=cors_origin,
         )
         scoring = scorer_of(scorer, device=device, max_length=max_length)
+        if instruction is not None:
+            scoring = scoring.with_instruction(instruction)
         _log_to_stderr(log_level)
         run(scoring, host=host, port=port, no_auth=no_auth, settings=settings)
 

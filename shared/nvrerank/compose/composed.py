@@ -53,6 +53,11 @@ class Composed(Scorer):
         """Whether a scorer within is."""
         return any(scorer.listwise for scorer in self._scorers)
 
+    @property
+    def instruction(self) -> str | None:
+        """The inner scorer's."""
+        return self._scorers[0].instruction
+
     def token_counter(self, query: str) -> TokenCounter:
         """The inner scorer's."""
         return self._scorers[0].token_counter(query)
@@ -68,6 +73,15 @@ class Composed(Scorer):
         async with AsyncExitStack() as stack:
             for scorer in self._scorers:
                 stack.push_async_callback(scorer.aclose)
+
+    def _instructed(self, instruction: str) -> Self:
+        """All scorers within are told; what this one keeps beside them is shared."""
+        told = {id(scorer): scorer.with_instruction(instruction) for scorer in self._scorers}
+        twin = object.__new__(type(self))
+        twin.__dict__ = {name: told.get(id(value), value) for name, value in vars(self).items()}
+        twin.__dict__.pop("_identity", None)  # a cached property
+        twin._scorers = tuple(told[id(scorer)] for scorer in self._scorers)
+        return twin
 
     def __copy__(self) -> Self:
         return self

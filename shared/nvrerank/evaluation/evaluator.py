@@ -47,6 +47,7 @@ def evaluate(
     resamples: int = 10_000,
     device: str | None = None,
     max_length: int | None = None,
+    instruction: str | None = None,
     progress: bool = False,
 ) -> Report:
     """Measures retrieval before and after reranking.
@@ -81,6 +82,7 @@ def evaluate(
         resamples: Draws of the bootstrap.
         device: Of models that are loaded here.
         max_length: Tokens that local scorers made here read of query and passage.
+        instruction: What each scorer is told of its task; None: what it says itself.
         progress: Whether bars on stderr show what is done and the time left.
 
     Returns:
@@ -109,7 +111,7 @@ def evaluate(
         strict=strict,
     )
     with ExitStack() as stack:
-        named = named_scorers(scorers, device=device, max_length=max_length)
+        named = named_scorers(scorers, device=device, max_length=max_length, instruction=instruction)
         for one in named:
             if one.ours:
                 stack.callback(one.scorer.close)

@@ -34,15 +34,19 @@ class NamedScorer:
     load: Callable[[], object] | None = None
 
 
-def named_scorers(scorers: Scorers, *, device: str | None, max_length: int | None) -> list[NamedScorer]:
+def named_scorers(
+    scorers: Scorers, *, device: str | None, max_length: int | None, instruction: str | None = None
+) -> list[NamedScorer]:
     """Makes the scorers that were asked for; no weights are loaded and no connection is opened.
 
     Args:
         scorers: What `nvrerank.scorer_of` takes, or those by label; a string or a scorer may stand alone.
         device: For local scorers that are made here.
         max_length: Likewise, in tokens.
+        instruction: What each is told of its task; None: what it says itself.
 
     Raises:
+        InvalidArgumentError: One has no place for an instruction.
         TypeError: One is neither a string nor a mapping nor a scorer.
         ValueError: A specification is wrong, or a label is there twice.
     """
@@ -51,16 +55,19 @@ def named_scorers(scorers: Scorers, *, device: str | None, max_length: int | Non
         given = scorers.items()
     else:
         given = ((None, one) for one in ([scorers] if isinstance(scorers, str | Scorer) else scorers))
-    named = [_named(label, one, device, max_length) for label, one in given]
+    named = [
+        _named(label, one, scorer_of(one, device=device, max_length=max_length), instruction)
+        for label, one in given
+    ]
     labels = [one.label for one in named]
     if twice := next((label for label in labels if labels.count(label) > 1), None):
         raise ValueError(f"the scorer {twice!r} is there twice: pass a mapping that gives each its own label")
     return named
 
 
-def _named(label: str | None, spec: ScorerSpec, device: str | None, max_length: int | None) -> NamedScorer:
-    scorer = scorer_of(spec, device=device, max_length=max_length)
-    if scorer is spec:
+def _named(label: str | None, spec: ScorerSpec, made: Scorer, instruction: str | None) -> NamedScorer:
+    scorer = made if instruction is None else made.with_instruction(instruction)
+    if made is spec:
         return NamedScorer(label or scorer.name, scorer, _identity(scorer, label))
     label = label or (spec if isinstance(spec, str) else json.dumps(spec, default=repr))
     return NamedScorer(label, scorer, _identity(scorer), ours=True, load=getattr(scorer, "load", None))
@@ -77,4 +84,5 @@ def _identity(scorer: Scorer, label: str | None = None) -> dict[str, object] | N
         return None
     kind = type(scorer)
     text = repr(scorer) if kind.__repr__ is not object.__repr__ else None
-    return {**known, "class": f"{kind.__module__}.{kind.__qualname__}", "name": scorer.name, "repr": text}
+    known |= {"class": f"{kind.__module__}.{kind.__qualname__}", "name": scorer.name, "repr": text}
+    return known if scorer.instruction is None else known | {"instruction": scorer.instruction}

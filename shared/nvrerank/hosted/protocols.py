@@ -84,6 +84,7 @@ class ApiProtocol:
         batch: Passages a request when the caller does not say.
         needs_model: Whether a request names its model.
         optional: Members of the body that a server may refuse, and that are then left out.
+        instruction: Members of the body that hold an instruction; empty: it has no place for one.
     """
 
     name: str
@@ -98,6 +99,7 @@ class ApiProtocol:
     batch: int = 512
     needs_model: bool = True
     optional: frozenset[str] = frozenset()
+    instruction: tuple[str, ...] = ()
 
 
 def plan_requests(
@@ -216,7 +218,8 @@ _COHERE = ApiProtocol(
     read=_read_cohere,
     read_models=_read_models,
     scale=None,
-    optional=frozenset({*_COHERE_RAW, *_COHERE_TRUNCATE}),
+    optional=frozenset({*_COHERE_RAW, *_COHERE_TRUNCATE, "instruct"}),
+    instruction=("instruction", "instruct"),  # vLLM (its pull request 42412) and others; SGLang (16403)
 )
 """Cohere's, v1 and v2, which vLLM, Jina and infinity speak, too: POST {base}/rerank."""
 

@@ -9,6 +9,7 @@ import ssl
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import EllipsisType
@@ -32,10 +33,25 @@ from .discovery import Discovery, is_ready
 from .error_mapping import refuses
 from .protocols import Scores, Usage, plan_requests, total_usage
 from .retry import ApiRequest
-from .settings import checked_settings
+from .settings import checked_settings, instructed
 from .token_counter import find_token_counter
 
 _CALLS_REMEMBERED = 100
+
+
+@dataclass
+class _State:
+    """What a scorer learns, and whether it is closed; shared with what `with_instruction` makes of it.
+
+    Attributes:
+        scale: What its scores are; None: no reply has told yet.
+        optional: Members of a body that the server has not refused.
+        closed: Whether it is closed.
+    """
+
+    scale: Scale | None
+    optional: frozenset[str]
+    closed: bool = False
 
 
 class HostedScorer(Scorer):
@@ -69,8 +85,11 @@ class HostedScorer(Scorer):
             With "cohere" raw ones are asked for in every way that its servers know, and the replies tell what
             came: the first call decides, and a number outside 0..1 at any time proves logits from then on. A
             server whose first logits are all within 0..1 is mistaken until then: say what you know.
-        extra_body: More members of every request's body, such as {"instruction": "..."}; they win over those
-            that ask for raw scores or for truncation. No place for secrets: they are part of the repr.
+        extra_body: More members of every request's body; they win over those that ask for raw scores or for
+            truncation. No place for secrets: they are part of the repr.
+        instruction: What the model is told of its task, sent as "instruction" (vLLM and others) and
+            "instruct" (SGLang). Cohere's protocol alone has a place for it; a server that ignores what it does not
+            know ignores it. See `with_instruction`.
         verify: True: SSL_CERT_FILE, SSL_CERT_DIR or certifi; a file or folder of certificates; an
             SSLContext; False trusts anybody.
         headers: More headers for every request.
@@ -80,6 +99,7 @@ class HostedScorer(Scorer):
     Raises:
         TypeError: An argument is of the wrong type.
         ValueError: An argument is malformed, out of range or at odds with another.
+        InvalidArgumentError: The protocol has no place for an instruction.
         MissingKeyError: NVIDIA's host wants a key and there is none.
     """
 
@@ -98,6 +118,7 @@ class HostedScorer(Scorer):
         truncate: Truncate | EllipsisType | None = ...,
         scale: Scale | None = None,
         extra_body: Mapping[str, object] | None = None,
+        instruction: str | None = None,
         verify: bool | str | Path | ssl.SSLContext = True,
         headers: Mapping[str, str] | None = None,
         transport: object | None = None,
@@ -117,18 +138,17 @@ class HostedScorer(Scorer):
             "truncate": truncate,
             "scale": scale,
             "extra_body": extra_body,
+            "instruction": instruction,
             "verify": verify,
             "transport": transport,
             "send_key_over_http": send_key_over_http,
         }
         self._settings = settings = checked_settings(self._arguments, key, extra)
         self._arguments["extra_body"] = settings.extra_body
-        self._scale = settings.scale
-        self._optional = settings.endpoint.protocol.optional
+        self._state = _State(settings.scale, settings.endpoint.protocol.optional)
         self._discovery = Discovery(settings)
         self._usage: deque[Usage] = deque(maxlen=_CALLS_REMEMBERED)
         self._notices = Notices()
-        self._closed = False
         self._clients = PerProcess(partial(Client, settings))
         weakref.finalize(self, _close, self._clients)
 
@@ -140,7 +160,12 @@ class HostedScorer(Scorer):
     @property
     def scale(self) -> Scale:
         """As told by `scale=`, or learnt from the replies; until the first one "probability"."""
-        return self._scale or "probability"
+        return self._state.scale or "probability"
+
+    @property
+    def instruction(self) -> str | None:
+        """What was given, here or to `with_instruction`."""
+        return self._settings.instruction
 
     @property
     def identity(self) -> Mapping[str, object] | None:
@@ -192,15 +217,23 @@ class HostedScorer(Scorer):
 
     def close(self) -> None:
         """Closes all connections; the scorer can't be used any more."""
-        self._closed = True
+        self._state.closed = True
         _close(self._clients)
 
     async def aclose(self) -> None:
         """As `close`, from a coroutine: waits until this event loop's connections are closed."""
-        self._closed = True
+        self._state.closed = True
         client = self._clients.peek()
         if client:
             await client.aclose()
+
+    def _instructed(self, instruction: str) -> Self:
+        """A copy with the same connections and state; it keeps alive what closes them."""
+        twin = object.__new__(type(self))
+        twin.__dict__ = {**vars(self), "_connected": self}
+        twin._settings = instructed(self._settings, instruction)
+        twin._arguments = {**self._arguments, "instruction": instruction}
+        return twin
 
     def __copy__(self) -> Self:
         return self
@@ -221,14 +254,18 @@ class HostedScorer(Scorer):
         settings, endpoint = self._settings, self._settings.endpoint
         where = f"{self._discovery.model!r}, url={endpoint.url!r}, protocol={endpoint.protocol.name!r}"
         long = f"long_passages={settings.long_passages!r}, truncate={settings.truncate!r}"
-        told = {name: self._arguments[name] for name in ("scale", "extra_body") if self._arguments[name]}
+        told = {
+            name: self._arguments[name]
+            for name in ("scale", "extra_body", "instruction")
+            if self._arguments[name]
+        }
         more = "".join(f", {name}={value!r}" for name, value in told.items())
         return f"{type(self).__name__}({where}, {long}{more})"
 
     @property
     def _client(self) -> Client:
         """This process's connections; a forked child never touches its parent's."""
-        if self._closed:
+        if self._state.closed:
             raise ScorerClosedError(f"this {type(self).__name__} is closed: make a new one")
         if self._settings.credentials.key.lost:
             raise MissingKeyError(
@@ -280,27 +317,27 @@ class HostedScorer(Scorer):
         self, client: Client, deadline: Deadline, query: str, texts: Sequence[str], positions: list[int]
     ) -> Scores:
         """A batch's scores; a server that refuses what is optional is asked without it, from then on."""
-        passages, optional = [texts[position] for position in positions], self._optional
+        passages, optional = [texts[position] for position in positions], self._state.optional
         try:
             return client.ask(self._request(query, passages, positions, optional), deadline)
         except RequestRejectedError as error:
             if not refuses(error, optional):
                 raise
-            self._optional = frozenset()
-        return client.ask(self._request(query, passages, positions, self._optional), deadline)
+            self._state.optional = frozenset()
+        return client.ask(self._request(query, passages, positions, self._state.optional), deadline)
 
     async def _aask(
         self, client: Client, deadline: Deadline, query: str, texts: Sequence[str], positions: list[int]
     ) -> Scores:
         """As `_ask`, in a task."""
-        passages, optional = [texts[position] for position in positions], self._optional
+        passages, optional = [texts[position] for position in positions], self._state.optional
         try:
             return await client.aask(self._request(query, passages, positions, optional), deadline)
         except RequestRejectedError as error:
             if not refuses(error, optional):
                 raise
-            self._optional = frozenset()
-        return await client.aask(self._request(query, passages, positions, self._optional), deadline)
+            self._state.optional = frozenset()
+        return await client.aask(self._request(query, passages, positions, self._state.optional), deadline)
 
     def _request(
         self, query: str, passages: list[str], positions: list[int], optional: frozenset[str]
@@ -308,6 +345,8 @@ class HostedScorer(Scorer):
         settings, protocol, model = self._settings, self._settings.endpoint.protocol, self._discovery.model
         body: dict[str, Any] = {"model": model} if protocol.needs_model else {}
         body |= protocol.body(query, passages, settings.truncate, settings.raw)
+        if settings.instruction is not None:
+            body |= dict.fromkeys(protocol.instruction, settings.instruction)
         refused = protocol.optional - optional
         body = {name: value for name, value in body.items() if name not in refused} | settings.extra_body
         text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
@@ -337,10 +376,11 @@ class HostedScorer(Scorer):
 
     def _learn_scale(self, scores: Sequence[float]) -> None:
         """A number outside 0..1 is proof, the first call's lying within it a hint."""
+        state = self._state
         if all(0 <= score <= 1 for score in scores):
-            self._scale = self._scale or "probability"
+            state.scale = state.scale or "probability"
             return
-        mistaken, self._scale = self._scale == "probability", "logit"
+        mistaken, state.scale = state.scale == "probability", "logit"
         if mistaken:
             warn_caller(
                 f"{self.name} gives logits, but its scores before were all within 0..1 and were taken for "

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import EllipsisType
 from typing import Any, get_args
 
 from nvrerank import models
 from nvrerank._checks import checked_integer
-from nvrerank.errors import MissingKeyError
+from nvrerank.errors import InvalidArgumentError, MissingKeyError
 from nvrerank.scorer import Scale
+from nvrerank.texts import clean_instruction
 from nvrerank.windows import LongPassages, Truncate, settled
 
 from .credentials import Credentials, ExtraHeaders, Key
@@ -21,6 +22,7 @@ from .endpoint import Endpoint, find_endpoint, hosted_id, may_send_key
 
 _MOST_PASSAGES = 512
 _LONGEST_NAME = 128
+_MEMBER = 20  # bytes of a member's name and what stands around it
 _LONGEST_TIMEOUT = 1_000_000  # what every clock can count
 _RESERVED = {
     "model": "it is model=",
@@ -51,7 +53,8 @@ class HostedSettings:
         scale: What the scores are; None: the replies tell.
         raw: Whether raw scores are asked for.
         extra_body: More members of every request's body.
-        extra_bytes: How long they are.
+        instruction: What the model is told of its task; None: nothing.
+        extra_bytes: How long both are.
         verify: What TLS trusts.
         transport: The caller's own httpx transport.
     """
@@ -68,6 +71,7 @@ class HostedSettings:
     scale: Scale | None
     raw: bool
     extra_body: dict[str, Any]
+    instruction: str | None
     extra_bytes: int
     verify: bool | ssl.SSLContext
     transport: object | None
@@ -92,8 +96,8 @@ def checked_settings(given: Mapping[str, Any], key: Key, headers: ExtraHeaders) 
     named = _named(model, endpoint, base_url)
     keyed = _keyed(endpoint, key, headers.checked(), send_key_over_http=given["send_key_over_http"])
     long = _checked_long(given, named, endpoint)
-    extra = _checked_extra(given["extra_body"], endpoint)
-    return HostedSettings(
+    extra, told = _checked_extra(given["extra_body"], endpoint), given["instruction"]
+    settings = HostedSettings(
         endpoint=endpoint,
         model=named,
         credentials=Credentials(key, headers, keyed),
@@ -106,10 +110,31 @@ def checked_settings(given: Mapping[str, Any], key: Key, headers: ExtraHeaders) 
         scale=_checked_scale(scale, endpoint) or endpoint.protocol.scale,
         raw=scale != "probability",
         extra_body=extra,
+        instruction=None,
         extra_bytes=len(json.dumps(extra, ensure_ascii=False).encode()),
         verify=_checked_verify(given["verify"]),
         transport=_checked_transport(given["transport"]),
     )
+    return settings if told is None else instructed(settings, clean_instruction(told))
+
+
+def instructed(settings: HostedSettings, instruction: str) -> HostedSettings:
+    """The same with an instruction, whose text is checked.
+
+    Raises:
+        InvalidArgumentError: The protocol has no place for one, or extra_body has one already.
+    """
+    endpoint, members = settings.endpoint, settings.endpoint.protocol.instruction
+    if not members:
+        raise InvalidArgumentError(
+            f"the protocol {endpoint.protocol.name!r} has no place for an instruction: leave it out, or give "
+            "the URL of a server that speaks Cohere's, such as vLLM's http://host:8000/rerank"
+        )
+    if twice := settings.extra_body.keys() & members:
+        raise InvalidArgumentError(f"extra_body holds {min(twice)!r}, too: give it as instruction= alone")
+    size = len(json.dumps(settings.extra_body, ensure_ascii=False).encode())
+    more = len(members) * (len(json.dumps(instruction, ensure_ascii=False).encode()) + _MEMBER)
+    return replace(settings, instruction=instruction, extra_bytes=size + more)
 
 
 def _checked_model(model: str | None) -> str | None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import inspect
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
@@ -27,11 +28,13 @@ _RUN_ON = (
     *("é", "東京", "🙂", "<s>", "//"),
 )
 
-QUERY, PASSAGE = "\0query\0", "\0passage\0"
+QUERY, PASSAGE, INSTRUCTION = "\0query\0", "\0passage\0", "\0instruction\0"
 """Where the texts belong in the pieces of a prompt."""
+_SLOTS = re.compile(f"{QUERY}|{INSTRUCTION}")
 
 PROBES = (("Who wrote it?", "The sea, 1,000 times."), ("a", "b c\nd"), ("x  y ", " The End!"))
 """Pairs by which encoders are compared."""
+_PROBE = " Find what proves it. "
 
 
 class PromptEncoder(PairEncoder):
@@ -76,6 +79,19 @@ class PromptEncoder(PairEncoder):
         )
 
 
+class _Layout(NamedTuple):
+    """A prompt taken apart: pieces before the passage's own, what stands around it there, pieces after it.
+
+    `marks` are the tokenizer's added tokens among the pieces, which are structure.
+    """
+
+    before: Sequence[str]
+    left: str
+    right: str
+    after: Sequence[str]
+    marks: Mapping[str, int]
+
+
 class PiecesEncoder(PairEncoder):
     """Chat templates and the like: pieces that are tokenised apart, the passage inside one of them.
 
@@ -84,36 +100,54 @@ class PiecesEncoder(PairEncoder):
     Args:
         tokenizer: The model's.
         pieces: The prompt, with `QUERY` and `PASSAGE` where they belong.
+        told: The prompt that also has a place for an `INSTRUCTION`; empty: there is none.
         stripped: Whether the texts lose the white space around them.
 
     Raises:
         ValueError: `PASSAGE` does not occur once, or `QUERY` not at all.
     """
 
-    def __init__(self, tokenizer: Tokenizer, pieces: Sequence[str], *, stripped: bool = False) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, pieces: Sequence[str], *, told: Sequence[str] = (), stripped: bool = False
+    ) -> None:
         super().__init__(tokenizer)
+        self._stripped, self._instruction = stripped, ""
+        self._told = self._laid(tokenizer, told) if told else None
+        self._layout = self._laid(tokenizer, pieces)
+
+    def instructed(self, instruction: str) -> PairEncoder | None:
+        """As promised by `PairEncoder`."""
+        if self._told is None:
+            return None
+        twin = copy(self)
+        text = instruction.strip() if self._stripped else instruction
+        twin._layout, twin._instruction = self._told, text  # noqa: SLF001 (its own class)
+        return twin
+
+    @staticmethod
+    def _laid(tokenizer: Tokenizer, pieces: Sequence[str]) -> _Layout:
         whole = "".join(pieces)
         if whole.count(PASSAGE) != 1 or QUERY not in whole:
             raise ValueError("a prompt holds the query, and the passage once")
-        self._stripped = stripped
         known = tokenizer.get_added_tokens_decoder()
         added = {token.content: (place, token) for place, token in known.items()}
         marks = "|".join(map(re.escape, sorted(added, key=len, reverse=True))) or r"(?!)"
         parts: list[str] = [part for piece in pieces for part in re.split(f"({marks})", piece) if part]
-        self._marks = {part: added[part][0] for part in parts if part in added}
-        for token in (added[part][1] for part in self._marks):
+        found = {part: added[part][0] for part in parts if part in added}
+        for token in (added[part][1] for part in found):
             if not token.special:  # it would be read in a text too
                 token.special = True
                 tokenizer.add_special_tokens([token])
         [place] = [place for place, part in enumerate(parts) if PASSAGE in part]
-        self._before, self._after = parts[:place], parts[place + 1 :]
-        self._left, self._right = parts[place].split(PASSAGE)
+        left, right = parts[place].split(PASSAGE)
+        return _Layout(parts[:place], left, right, parts[place + 1 :], found)
 
     def ask(self, query: str) -> Asked:
         """As promised by `PairEncoder`."""
         query = query.strip() if self._stripped else query
-        left, right = self._left.replace(QUERY, query), self._right.replace(QUERY, query)
-        before, after = self._ids(self._before, query), self._ids(self._after, query)
+        layout = self._layout
+        left, right = self._filled(layout.left, query), self._filled(layout.right, query)
+        before, after = self._ids(layout.before, query), self._ids(layout.after, query)
         end = self._encodings([right])[0].ids  # what a cut passage is followed by
         ends = len(before) + len(end) + len(after)
 
@@ -135,9 +169,12 @@ class PiecesEncoder(PairEncoder):
     def _ids(self, parts: Sequence[str], query: str) -> list[int]:
         ids: list[int] = []
         for part in parts:
-            mark = self._marks.get(part)
-            ids += self._encodings([part.replace(QUERY, query)])[0].ids if mark is None else [mark]
+            mark = self._layout.marks.get(part)
+            ids += self._encodings([self._filled(part, query)])[0].ids if mark is None else [mark]
         return ids
+
+    def _filled(self, part: str, query: str) -> str:
+        return _SLOTS.sub(lambda slot: query if slot[0] == QUERY else self._instruction, part)
 
 
 @dataclass(frozen=True)
@@ -154,6 +191,7 @@ class Recipe:
         yes: The token whose logit at the last place is the score.
         no: The token whose logit is subtracted; None: none is.
         context: Tokens it was made for.
+        told: The prompt with `INSTRUCTION` in it; empty: it has no place for one.
     """
 
     name: str
@@ -164,6 +202,7 @@ class Recipe:
     yes: str
     no: str | None
     context: int
+    told: tuple[str, ...] = ()
 
     def encoder(self, tokenizer: SavedTokenizer, config: Config) -> PairEncoder:
         """What tokenises pairs by this prompt.
@@ -178,7 +217,7 @@ class Recipe:
                     f"{config.file.parent / 'tokenizer.json'} has no token {mark}, which the prompt of "
                     f"{self.name} needs"
                 )
-        return PiecesEncoder(tokenizer.backend, self.pieces)
+        return PiecesEncoder(tokenizer.backend, self.pieces, told=self.told)
 
 
 _CHAT = ("<|im_start|>", "<|im_end|>")
@@ -187,7 +226,8 @@ Judge whether the Document meets the requirements based on the Query and the Ins
 Note that the answer can only be "yes" or "no".<|im_end|>
 <|im_start|>user
 """
-_QWEN3 = f"""<Instruct>: Given a web search query, retrieve relevant passages that answer the query
+_QWEN3_TASK = "Given a web search query, retrieve relevant passages that answer the query"
+_QWEN3 = f"""<Instruct>: {INSTRUCTION}
 <Query>: {QUERY}
 <Document>: {PASSAGE}<|im_end|>
 <|im_start|>assistant
@@ -204,6 +244,7 @@ _MXBAI_TASK = """You are a search relevance expert who evaluates how well docume
 queries. For each query-document pair, carefully analyze the semantic relationship between them, \
 then provide your binary relevance judgment (0 for not relevant, 1 for relevant).
 Relevance:"""
+_MXBAI_TAIL = ("\n", f"document: {PASSAGE}", "\n", _MXBAI_TASK, "<|im_end|>\n<|im_start|>assistant\n")
 _BGE_TASK = """Given a query A and a passage B, determine whether the passage contains an answer to the \
 query by providing a prediction of either 'Yes' or 'No'."""
 
@@ -212,7 +253,8 @@ RECIPES = (
         name="Qwen3-Reranker",
         pattern=r"qwen3[-_.]?reranker",
         model_type="qwen3",
-        pieces=(_QWEN3_HEAD, _QWEN3),
+        pieces=(_QWEN3_HEAD, _QWEN3.replace(INSTRUCTION, _QWEN3_TASK)),
+        told=(_QWEN3_HEAD, _QWEN3),
         markers=_CHAT,
         yes="yes",
         no="no",
@@ -222,10 +264,8 @@ RECIPES = (
         name="mxbai-rerank-v2",
         pattern=r"mxbai[-_.]?rerank[-_.](\w+[-_.])?v2",
         model_type="qwen2",
-        pieces=(
-            *(_MXBAI_HEAD, f"query: {QUERY}", "\n", f"document: {PASSAGE}", "\n", _MXBAI_TASK),
-            "<|im_end|>\n<|im_start|>assistant\n",
-        ),
+        pieces=(_MXBAI_HEAD, f"query: {QUERY}", *_MXBAI_TAIL),
+        told=(_MXBAI_HEAD, f"instruction: {INSTRUCTION}\nquery: {QUERY}", *_MXBAI_TAIL),
         markers=_CHAT,
         yes="1",
         no="0",
@@ -269,21 +309,30 @@ def library_encoder(
     Raises:
         ModelLoadError: The library can't read a pair, or reads it otherwise.
     """
-    options = {"prompt": saved.prompt, "processing_kwargs": {"text": {"padding": False}}}
+    unpadded = {"text": {"padding": False}}
     chats = "message" in transformer.modality_config
+
+    def preprocessed(prompt: str | None) -> list[Any]:
+        return [transformer.preprocess([pair], prompt=prompt, processing_kwargs=unpadded) for pair in PROBES]
+
     try:
-        wanted = [transformer.preprocess([pair], **options) for pair in PROBES]
+        wanted = preprocessed(saved.prompt)
         if chats:
             encoder = _chat_encoder(transformer, saved, tokenizer)
         else:
             encoder = _template_encoder(transformer, saved, tokenizer, config)
+        asked = [(encoder, wanted)]
+        if told := encoder.instructed(_PROBE):
+            asked.append((told, preprocessed(_PROBE)))
     except (ModelLoadError, Warning):
         raise
     except Exception as error:  # whatever the library raises: a template without the roles, a broken one
         raise ModelLoadError(f"{saved.folder}: sentence-transformers can't read a pair: {error}") from error
-    for (query, passage), features in zip(PROBES, wanted, strict=True):
+    for (query, passage), features, one in (
+        (pair, features, one) for one, each in asked for pair, features in zip(PROBES, each, strict=True)
+    ):
         ids = features["input_ids"][0].tolist()
-        [pair] = encoder.encode(query, [passage], LARGEST)
+        [pair] = one.encode(query, [passage], LARGEST)
         if len(ids) < longest() and list(pair.ids) != ids:
             raise ModelLoadError(
                 f"{saved.folder}: this version of sentence-transformers tokenises the folder's pairs "
@@ -317,7 +366,13 @@ def _template_encoder(
     typed = "token_type_ids" in inspect.signature(transformer.model.forward).parameters and (
         tokenizer.typed == "yes" if kinds is None else kinds > 0 and tokenizer.gives_types(config.file, kinds)
     )
-    return TemplateEncoder(tokenizer.backend, typed=typed, prompt=saved.prompt or "", side=tokenizer.side)
+    return TemplateEncoder(
+        tokenizer.backend,
+        typed=typed,
+        prompt=saved.prompt or "",
+        prompted=saved.prompted,
+        side=tokenizer.side,
+    )
 
 
 def _chat_encoder(transformer: Any, saved: Saved, tokenizer: SavedTokenizer) -> PairEncoder:
@@ -326,20 +381,22 @@ def _chat_encoder(transformer: Any, saved: Saved, tokenizer: SavedTokenizer) -> 
     for name in ("max_length", "padding", "restore_suffix", "return_tensors", "truncation"):
         settings.pop(name, None)
 
-    def rendered(query: str, passage: str) -> str:
+    def rendered(query: str, passage: str, prompt: str | None = saved.prompt) -> str:
         messages = [formatter.pair_to_messages((query, passage))]
-        if saved.prompt:
-            messages = formatter.prepend_prompt_to_messages(messages, saved.prompt)
+        if prompt:
+            messages = formatter.prepend_prompt_to_messages(messages, prompt)
         return str(transformer.processor.apply_chat_template(messages[0], tokenize=False, **settings))
 
-    whole = rendered(QUERY, PASSAGE)
+    whole, told = rendered(QUERY, PASSAGE), rendered(QUERY, PASSAGE, INSTRUCTION)
     for change in (str, str.strip):
         if all(
             whole.replace(QUERY, change(query)).replace(PASSAGE, change(passage)) == rendered(query, passage)
             for query, passage in PROBES
         ):
+            named = told.replace(INSTRUCTION, change(_PROBE)) == rendered(QUERY, PASSAGE, _PROBE)
+            place = [told] if named and INSTRUCTION in told else ()
             try:
-                return PiecesEncoder(tokenizer.backend, [whole], stripped=change is not str)
+                return PiecesEncoder(tokenizer.backend, [whole], told=place, stripped=change is not str)
             except ValueError:
                 break
     raise ModelLoadError(

@@ -80,11 +80,13 @@ class Saved:
         folder: The model's folder.
         modules: What modules.json lists; empty without one.
         prompt: The default prompt, which belongs in front of the query or into the system's turn.
+        prompted: Whether there is any prompt, so that its model knows such.
     """
 
     folder: Path
     modules: tuple[Module, ...] = ()
     prompt: str | None = None
+    prompted: bool = False
     backbone: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -146,7 +148,8 @@ def _read_modules(folder: Path, listed: Path) -> Saved:
     if not kinds or kinds[0] != "Transformer" or "Transformer" in kinds[1:]:
         raise ModelLoadError(f"{listed}: the first module, and no other, must be a Transformer, not {kinds}")
     _check_scores(listed, modules)
-    return Saved(folder, modules, _prompt(settings))
+    prompts = settings.section("prompts")
+    return Saved(folder, modules, _prompt(settings), any(prompts.values.values()) if prompts else False)
 
 
 def _module(folder: Path, entry: Config) -> Module:

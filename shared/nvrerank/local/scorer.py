@@ -18,7 +18,7 @@ import torch
 from nvrerank.errors import InvalidArgumentError, RequestRejectedError
 from nvrerank.fingerprint import fingerprint_of_model
 from nvrerank.per_process import PerProcess, gate, is_forked
-from nvrerank.scorer import Scored, Scorer, naming_job, scoring_errors
+from nvrerank.scorer import Scored, Scorer, naming_job, no_place, scoring_errors
 from nvrerank.texts import clean_query
 from nvrerank.truncation import Notices
 from nvrerank.windows import Cutting, LongPassages, Truncate, WindowPlan
@@ -83,12 +83,15 @@ class LocalScorer(Scorer):
             as `dtype` says.
         label: Which of a classifier's labels means relevant, by number or name; None: the only one, or of two
             without names of their own the second. Its score is its log-odds among all.
+        instruction: What the model is told of its task, such as "Find the clause that forbids it", where its
+            prompt has a place for it; None: its prompt's own words. See `with_instruction`.
         progress: Whether bars show the loading and the passages done.
 
     Raises:
         TypeError: An argument is of the wrong type.
         ValueError: An argument is out of range, or the device is not on this machine.
         ModelLoadError: The folder does not exist.
+        InvalidArgumentError: The bundled model is told an instruction; of another one `load` says so.
     """
 
     def __init__(
@@ -104,6 +107,7 @@ class LocalScorer(Scorer):
         batch_tokens: int | None = None,
         quantize: Quantize | None = None,
         label: int | str | None = None,
+        instruction: str | None = None,
         progress: bool = False,
     ) -> None:
         options: dict[str, Any] = {
@@ -115,8 +119,11 @@ class LocalScorer(Scorer):
             "batch_tokens": batch_tokens,
             "quantize": quantize,
             "label": label,
+            "instruction": instruction,
         }
         self._source = find_source(model, revision)
+        if instruction is not None and self._source.folder == BUNDLED:
+            raise no_place(self.name)
         self._settings = LocalSettings.checked(**options)
         self._rebuild = partial(type(self), model, revision=revision, progress=progress, **options)
         self._progress = progress
@@ -127,6 +134,7 @@ class LocalScorer(Scorer):
         )
         self._notices = Notices(passages=long_passages is None and truncate is None)
         self._model: LoadedModel | None = None
+        self._weights: LocalScorer | None = None  # another instruction's, whose model this one's is
         self._loading = PerProcess(threading.Lock)
         self._tokenizing = PerProcess(threading.Lock)
         self._threads = PerProcess(partial(ThreadPoolExecutor, _CALLS_AT_ONCE, "nvrerank"))
@@ -142,6 +150,11 @@ class LocalScorer(Scorer):
         return self._source.folder != BUNDLED
 
     @property
+    def instruction(self) -> str | None:
+        """What was given, here or to `with_instruction`."""
+        return self._settings.instruction
+
+    @property
     def identity(self) -> Mapping[str, object]:
         """The files by their content, what they are read as, and the code that reads them."""
         settings = self._settings
@@ -155,6 +168,7 @@ class LocalScorer(Scorer):
             "max_length": settings.max_length,
             "long_passages": settings.long_passages,
             "label": settings.label,
+            "instruction": settings.instruction,
         }
 
     @property
@@ -272,7 +286,26 @@ class LocalScorer(Scorer):
                     self._model = self._load()
         return self._model
 
+    def _instructed(self, instruction: str) -> Self:
+        """A copy with the same weights, workers, locks and notices."""
+        if self._source.folder == BUNDLED:
+            raise no_place(self.name)
+        twin = object.__new__(type(self))
+        twin.__dict__ = {**vars(self), "_weights": self._weights or self, "_model": None}
+        twin._settings = replace(self._settings, instruction=instruction)
+        twin._rebuild = partial(self._rebuild, instruction=instruction)
+        twin._loading = PerProcess(threading.Lock)
+        return twin
+
     def _load(self) -> LoadedModel:
+        told = self._settings.instruction
+        model = self._load_weights() if self._weights is None else self._weights._loaded()  # noqa: SLF001
+        encoder = model.encoder if told is None else model.encoder.instructed(told)
+        if encoder is None:
+            raise no_place(self.name)
+        return replace(model, encoder=encoder)
+
+    def _load_weights(self) -> LoadedModel:
         if is_forked():
             use_one_thread()
         saved = Saved.read(self._source.fetch())
@@ -312,6 +345,8 @@ class LocalScorer(Scorer):
         told = f"LocalScorer({self.name!r}, device={str(settings.device)!r}, dtype={kind}"
         if settings.max_length is not None:
             told += f", max_length={settings.max_length}"
+        if settings.instruction is not None:
+            told += f", instruction={settings.instruction!r}"
         return f"{told}, long_passages={settings.long_passages!r})"
 
 

@@ -12,6 +12,7 @@ import torch
 
 from nvrerank._checks import checked_integer
 from nvrerank.errors import ModelLoadError
+from nvrerank.texts import clean_instruction
 from nvrerank.windows import LongPassages, Truncate, settled
 
 Quantize = Literal["int8"]
@@ -98,6 +99,7 @@ class LocalSettings:
     batch_tokens: int
     quantize: Quantize | None
     label: int | str | None = None
+    instruction: str | None = None
 
     @classmethod
     def checked(
@@ -111,11 +113,12 @@ class LocalSettings:
         batch_tokens: int | None,
         quantize: Quantize | None,
         label: int | str | None,
+        instruction: str | None,
     ) -> LocalSettings:
         """Fills in the defaults.
 
         Raises:
-            TypeError: A number is not a whole one.
+            TypeError: A number is not a whole one, or the instruction no string.
             ValueError: A value is unknown, out of range or at odds with another, or the device is not on
                 this machine.
         """
@@ -128,7 +131,9 @@ class LocalSettings:
         tokens = (_INT8_BATCH_TOKENS if quantize else usual) if batch_tokens is None else batch_tokens
         tokens = checked_integer("batch_tokens", tokens, least=1)
         length = None if max_length is None else checked_integer("max_length", max_length, least=1)
-        return cls(place, kind, length, settled(long_passages, truncate), tokens, quantize, label)
+        long = settled(long_passages, truncate)
+        told = None if instruction is None else clean_instruction(instruction)
+        return cls(place, kind, length, long, tokens, quantize, label, told)
 
 
 def _device(device: str | torch.device | None) -> torch.device:

@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
+from copy import copy
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -82,6 +83,10 @@ class PairEncoder(ABC):
     def ask(self, query: str) -> Asked:
         """Tokenises a query and what stands around it and a passage."""
 
+    def instructed(self, instruction: str) -> PairEncoder | None:  # noqa: ARG002
+        """One of the same tokenizer that also tells the model this; None: there is no place for it."""
+        return None
+
     def encode(self, query: str, passages: Sequence[str], max_length: int) -> list[TokenPair]:
         """Asks a query of passages: see `Asked.pairs`."""
         return self.ask(query).pairs(passages, max_length)
@@ -104,14 +109,29 @@ class TemplateEncoder(PairEncoder):
         tokenizer: The model's.
         typed: Whether the model is given token types.
         prompt: What stands in front of each query.
+        prompted: Whether its models know prompts there, so that an instruction may take its place.
         side: Where a passage is cut.
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, *, typed: bool = True, prompt: str = "", side: str = "right"
+        self,
+        tokenizer: Tokenizer,
+        *,
+        typed: bool = True,
+        prompt: str = "",
+        prompted: bool = False,
+        side: str = "right",
     ) -> None:
         super().__init__(tokenizer)
-        self._typed, self._prompt, self._side = typed, prompt, side
+        self._typed, self._prompt, self._prompted, self._side = typed, prompt, prompted, side
+
+    def instructed(self, instruction: str) -> PairEncoder | None:
+        """As promised by `PairEncoder`."""
+        if not self._prompted:
+            return None
+        twin = copy(self)
+        twin._prompt = instruction  # noqa: SLF001 (its own class)
+        return twin
 
     def ask(self, query: str) -> Asked:
         """As promised by `PairEncoder`."""

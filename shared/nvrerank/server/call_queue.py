@@ -25,13 +25,15 @@ class QueuedCall:
 
     query: str
     texts: Sequence[str]
+    instruction: str | None = None
     answer: Future[list[Scored]] = field(default_factory=Future)
     arrived: float = field(default_factory=time.monotonic)
     tokens: int = 0
 
     def __post_init__(self) -> None:
         # nothing is tokenised twice for an exact number
-        self.tokens = sum(1 + (len(self.query) + len(text)) // _CHARACTERS for text in self.texts)
+        asked = len(self.query) + len(self.instruction or "")
+        self.tokens = sum(1 + (asked + len(text)) // _CHARACTERS for text in self.texts)
 
 
 class Watch(Protocol):

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from copy import copy
 
 from nvrerank.errors import ScoringError
 from nvrerank.scorer import Scale, Scored, Scorer, scores_together
@@ -32,11 +33,13 @@ class PackedScorer(Scorer):
         scorer: The inner one.
         queue: Where requests wait.
         failure: What came of loading the model, if it went wrong.
+        told: The callers' instruction; None: the scorer's own.
     """
 
     def __init__(self, scorer: Scorer, queue: CallQueue, watch: Watch, threads: int | None = None) -> None:
         self.scorer, self.queue = scorer, queue
         self.failure: Exception | None = None
+        self.told: str | None = None
         self._watch = watch
         self._size = threads or (_PACKING if scores_together(scorer) else _WAITING)
         self._starting = threading.Lock()
@@ -63,6 +66,11 @@ class PackedScorer(Scorer):
         """The inner scorer's."""
         return self.scorer.listwise
 
+    @property
+    def instruction(self) -> str | None:
+        """The callers', else the inner scorer's."""
+        return self.scorer.instruction if self.told is None else self.told
+
     def token_counter(self, query: str) -> TokenCounter:
         """The inner scorer's."""
         return self.scorer.token_counter(query)
@@ -82,6 +90,15 @@ class PackedScorer(Scorer):
             self._running = False
             self.queue.close()
 
+    def _instructed(self, instruction: str) -> Scorer:
+        """The same queue, asked with an instruction; one for which the scorer has no place is refused now."""
+        self.scorer.with_instruction(instruction)
+        if not self._started:
+            self.start()
+        twin = copy(self)
+        twin.told = instruction
+        return twin
+
     def _score(self, query: str, passages: Sequence[str]) -> list[Scored]:
         return self._submit(query, passages).result()
 
@@ -91,7 +108,7 @@ class PackedScorer(Scorer):
     def _submit(self, query: str, passages: Sequence[str]) -> Future[list[Scored]]:
         if not self._started:
             self.start()
-        call = QueuedCall(query, passages)
+        call = QueuedCall(query, passages, self.told)
         self.queue.put(call)
         return call.answer
 
@@ -112,10 +129,20 @@ class PackedScorer(Scorer):
             self._answer(batch)
             self.queue.rest()
 
+    def _scored(self, batch: Sequence[QueuedCall]) -> list[list[Scored]]:
+        """What has the same instruction in one call."""
+        answers: dict[int, list[Scored]] = {}
+        for told in dict.fromkeys(call.instruction for call in batch):
+            scorer = self.scorer if told is None else self.scorer.with_instruction(told)
+            own = [place for place, call in enumerate(batch) if call.instruction == told]
+            calls = [(batch[place].query, batch[place].texts) for place in own]
+            answers |= zip(own, scorer.score_many_clean(calls), strict=True)
+        return [answers[place] for place in range(len(batch))]
+
     def _answer(self, batch: Sequence[QueuedCall]) -> None:
         began = time.monotonic()
         try:
-            answers = self.scorer.score_many_clean([(call.query, call.texts) for call in batch])
+            answers = self._scored(batch)
         except BaseException as error:  # noqa: BLE001  # a thread of ours lives on, whatever a scorer raises
             if len(batch) > 1:
                 for call in batch:

@@ -10,7 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from nvrerank.errors import NVRerankError, RequestRejectedError, ServiceUnavailableError
+from nvrerank.errors import (
+    InvalidArgumentError,
+    NVRerankError,
+    RequestRejectedError,
+    ServiceUnavailableError,
+)
 from nvrerank.results import Ranked
 
 from .schemas import Question
@@ -88,6 +93,8 @@ def failed(error: NVRerankError, question: Question) -> Refusal:
     if isinstance(error, ServiceUnavailableError):
         wait = 1.0 if error.retry_after is None else error.retry_after
         return Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "busy", str(error), retry_after=wait)
+    if isinstance(error, InvalidArgumentError) and question.instruction is not None:
+        return _at(["instruction"], "this model has no place for an instruction", "value_error")
     if type(error) is RequestRejectedError:  # its kinds are about a server behind this one, and its key
         index = () if error.index is None else (error.index,)
         return _at(

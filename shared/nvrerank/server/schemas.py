@@ -60,6 +60,7 @@ class Question:
         score_mode: What the scores are to be.
         top_n: At most so many results; None: all.
         cut: Whether a passage that is too long may be cut.
+        instruction: What the model is told of its task; None: nothing.
     """
 
     query: str
@@ -69,6 +70,7 @@ class Question:
     score_mode: ScoreMode = "logit"
     top_n: int | None = None
     cut: bool = True
+    instruction: str | None = None
 
 
 class RankingRequest(BaseModel, ABC):
@@ -122,6 +124,8 @@ class CohereRequest(RankingRequest):
     use_activation: bool | None = None  # vLLM; False asks for logits
     activation: bool | None = None  # vLLM 0.9 and 0.10
     raw_scores: bool | None = False  # infinity; True asks for them
+    instruction: Text | None = None  # vLLM
+    instruct: Text | None = None  # SGLang
     max_chunks_per_doc: int | None = None  # from here on: ignored
     max_tokens_per_doc: int | None = None
     priority: int | None = None
@@ -132,7 +136,10 @@ class CohereRequest(RankingRequest):
         """As promised by `RankingRequest`."""
         raw = self.use_activation is False or self.activation is False or bool(self.raw_scores)
         mode: ScoreMode = "logit" if raw else "sigmoid"
-        return Question(self.query, self.documents, "documents", self.model, mode, self.top_n)
+        told = self.instruction or self.instruct
+        return Question(
+            *(self.query, self.documents, "documents", self.model, mode, self.top_n), instruction=told
+        )
 
     def reply(self, ranking: Ranking, model: str) -> Any:
         """Relevance scores in 0..1, unless raw ones were asked for."""

@@ -91,6 +91,7 @@ class Service:
                 question.passages,
                 top_n=question.top_n,
                 score_mode=question.score_mode,
+                instruction=question.instruction,
             )
         )
         leaving = asyncio.ensure_future(left())
