@@ -20,7 +20,7 @@ from nvrerank.truncation import warn_caller
 
 from .checkpoint import LARGEST, Config
 from .saved import Saved
-from .tokenization import Asked, PairEncoder, SavedTokenizer, TemplateEncoder, TokenPair
+from .tokenization import Asked, PairEncoder, SavedTokenizer, TemplateEncoder, TokenPair, settled_tokenizer
 
 # What can run together with the colon before it, or not: white space, signs, digits, letters of many scripts.
 _RUN_ON = (
@@ -324,6 +324,7 @@ def library_encoder(
         asked = [(encoder, wanted)]
         if told := encoder.instructed(_PROBE):
             asked.append((told, preprocessed(_PROBE)))
+            settled_tokenizer(tokenizer.backend)
     except (ModelLoadError, Warning):
         raise
     except Exception as error:  # whatever the library raises: a template without the roles, a broken one

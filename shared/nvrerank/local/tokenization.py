@@ -70,14 +70,19 @@ class Asked(NamedTuple):
         return self.paired(passages, max_length)
 
 
+def settled_tokenizer(tokenizer: Tokenizer) -> Tokenizer:
+    """The same with the fixed settings, which transformers changes whenever it uses it."""
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True
+    return tokenizer
+
+
 class PairEncoder(ABC):
     """Turns texts into `TokenPair`s."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        tokenizer.encode_special_tokens = True
-        self._tokenizer = tokenizer
+        self._tokenizer = settled_tokenizer(tokenizer)
 
     @abstractmethod
     def ask(self, query: str) -> Asked:
