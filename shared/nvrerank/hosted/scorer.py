@@ -88,8 +88,8 @@ class HostedScorer(Scorer):
         extra_body: More members of every request's body; they win over those that ask for raw scores or for
             truncation. No place for secrets: they are part of the repr.
         instruction: What the model is told of its task, sent as "instruction" (vLLM and others) and
-            "instruct" (SGLang). Cohere's protocol alone has a place for it; a server that ignores what it does
-            not know ignores it. See `with_instruction`.
+            "instruct" (SGLang). Cohere's protocol alone has a place for it; a server that ignores members
+            it does not know ignores it. See `with_instruction`.
         verify: True: SSL_CERT_FILE, SSL_CERT_DIR or certifi; a file or folder of certificates; an
             SSLContext; False trusts anybody.
         headers: More headers for every request.
