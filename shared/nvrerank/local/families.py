@@ -20,6 +20,7 @@ from .bundled_model import TwoSegmentConfig, TwoSegmentEncoder
 from .checkpoint import LARGEST, Checkpoint, Config, Labels
 from .decoder import PackedDecoder
 from .layers import LoadedModel, Reranker, quantize
+from .listwise import ARCHITECTURE, load_listwise
 from .prompts import PromptEncoder
 from .saved import Saved
 from .settings import LocalSettings
@@ -193,8 +194,13 @@ def load_model(
         MissingExtraError: It needs sentence-transformers, which is not installed.
         ModelLoadError: Neither can compute what its files ask for; the message names the file.
     """
-    family = find_family(checkpoint, saved)
+    listwise = checkpoint.config.values.get("architectures") == [ARCHITECTURE]
+    family = None if listwise else find_family(checkpoint, saved)
     try:
+        if listwise:
+            tokenizer = SavedTokenizer.read(checkpoint.folder)
+            tokenizer.check(checkpoint.folder, checkpoint.config.size("vocab_size"))
+            return load_listwise(checkpoint, tokenizer, settings)
         if family is not None:
             tokenizer = SavedTokenizer.read(checkpoint.folder)
             tokenizer.check(checkpoint.folder, checkpoint.config.size("vocab_size"))

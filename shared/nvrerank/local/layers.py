@@ -45,11 +45,13 @@ class LoadedModel:
         encoder: Texts to token ids.
         context: Tokens of query and passage together that it reads.
         forward: Token ids of a batch to raw logits, float32: [pairs]
+        listwise: Whether `forward` takes a query's whole list, and no part of it.
     """
 
     encoder: PairEncoder
     context: int
     forward: Callable[[Sequence[TokenPair]], Tensor]
+    listwise: bool = False
 
 
 @dataclass(frozen=True)

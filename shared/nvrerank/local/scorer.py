@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from nvrerank.windows import Cutting, LongPassages, Truncate, WindowPlan
 from .checkpoint import Checkpoint, Config
 from .families import load_model
 from .layers import LoadedModel
+from .listwise import ARCHITECTURE
 from .runner import BatchRunner, use_one_thread, workers
 from .saved import Saved
 from .settings import BUNDLED, LocalSettings, Quantize, find_source, tokens_that_fit
@@ -34,6 +36,7 @@ from .tokenization import LocalTokenCounter, TokenPair
 _HIDDEN_SIZES = ("hidden_size", "dim", "d_model", "emb_dim", "n_embd")  # as architectures call it
 _USUAL_SIZE = 1024
 _CALLS_AT_ONCE = 4  # asynchronous calls that share the model; the rest wait without holding a thread
+_LISTWISE = re.compile(r"jina[-_.]?reranker[-_.]?v3", re.IGNORECASE)
 _NEVER = threading.Event().is_set
 
 
@@ -146,8 +149,16 @@ class LocalScorer(Scorer):
 
     @property
     def calibrated(self) -> bool:
-        """Whether the sigmoid of a score is of use: not of the model that ships with the package."""
-        return self._source.folder != BUNDLED
+        """Whether the sigmoid of a score is of use: not of the bundled model, nor of cosines."""
+        return self._source.folder != BUNDLED and not self.listwise
+
+    @property
+    def listwise(self) -> bool:
+        """Whether it is a jina-reranker-v3: as config.json in its folder says; on the hub, its name."""
+        if self._source.folder is None:
+            return _LISTWISE.search(self.name) is not None
+        file = self._source.folder / "config.json"
+        return file.is_file() and Config.read(file).values.get("architectures") == [ARCHITECTURE]
 
     @property
     def instruction(self) -> str | None:
@@ -250,8 +261,13 @@ class LocalScorer(Scorer):
     def _logits(self, parts: Sequence[_Part], stopped: Callable[[], bool] = _NEVER) -> list[float]:
         """A logit for each pair of all parts; an error about one of them names the passage of its part."""
         pairs = [pair for part in parts for pair in part.pairs]
+        model = self._loaded()
+        if model.listwise:
+            with torch.inference_mode():
+                lists = [model.forward(part.pairs) for part in parts if part.pairs]
+                return torch.cat(lists).tolist() if lists else []
         try:
-            return self._runner.run(self._loaded().forward, pairs, stopped)
+            return self._runner.run(model.forward, pairs, stopped)
         except RequestRejectedError as error:
             if error.index is None:
                 raise
