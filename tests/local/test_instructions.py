@@ -1,4 +1,4 @@
-"""An instruction stands where the authors' own code puts it, and a prompt without a place for one refuses it."""
+"""An instruction stands where the authors' own code puts it; a prompt without a place for one refuses it."""
 
 from __future__ import annotations
 
