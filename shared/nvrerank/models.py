@@ -5,6 +5,7 @@ What is hosted where, and until when, is as of the second half of 2026.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date
 
@@ -119,3 +120,8 @@ def _key(name: str) -> str:
 
 
 _BY_KEY = {_key(name): model for model in MODELS for name in (model.id, *model.aliases)}
+
+
+def is_listwise(name: str) -> bool:
+    """Whether a model, by its name, scores a passage by the others of its list."""
+    return re.search(r"jina[-_.]?reranker[-_.]?v3", name, re.IGNORECASE) is not None

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from nvrerank.batches import put_back
 from nvrerank.errors import MissingKeyError, RequestRejectedError, ScorerClosedError
+from nvrerank.models import is_listwise
 from nvrerank.per_process import PerProcess
 from nvrerank.scorer import Scale, Scored, Scorer, scoring_errors
 from nvrerank.texts import clean_query
@@ -166,6 +167,11 @@ class HostedScorer(Scorer):
     def instruction(self) -> str | None:
         """What was given, here or to `with_instruction`."""
         return self._settings.instruction
+
+    @property
+    def listwise(self) -> bool:
+        """Whether the model is known, by its name, to score a passage by the others of its call."""
+        return is_listwise(self.name)
 
     @property
     def identity(self) -> Mapping[str, object] | None:

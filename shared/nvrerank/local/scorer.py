@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ import torch
 
 from nvrerank.errors import InvalidArgumentError, RequestRejectedError
 from nvrerank.fingerprint import fingerprint_of_model
+from nvrerank.models import is_listwise
 from nvrerank.per_process import PerProcess, gate, is_forked
 from nvrerank.scorer import Scored, Scorer, naming_job, no_place, scoring_errors
 from nvrerank.texts import clean_query
@@ -36,7 +36,6 @@ from .tokenization import LocalTokenCounter, TokenPair
 _HIDDEN_SIZES = ("hidden_size", "dim", "d_model", "emb_dim", "n_embd")  # as architectures call it
 _USUAL_SIZE = 1024
 _CALLS_AT_ONCE = 4  # asynchronous calls that share the model; the rest wait without holding a thread
-_LISTWISE = re.compile(r"jina[-_.]?reranker[-_.]?v3", re.IGNORECASE)
 _NEVER = threading.Event().is_set
 
 
@@ -156,7 +155,7 @@ class LocalScorer(Scorer):
     def listwise(self) -> bool:
         """Whether it is a jina-reranker-v3: as config.json in its folder says; on the hub, its name."""
         if self._source.folder is None:
-            return _LISTWISE.search(self.name) is not None
+            return is_listwise(self.name)
         file = self._source.folder / "config.json"
         return file.is_file() and Config.read(file).values.get("architectures") == [ARCHITECTURE]
 
