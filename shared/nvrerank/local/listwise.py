@@ -64,7 +64,8 @@ class ListEncoder(PairEncoder):
     def __init__(self, tokenizer: Tokenizer) -> None:
         super().__init__(tokenizer)
         self._instruction = ""
-        self.ends = [tokenizer.token_to_id(mark) for mark in (_PASSAGE_END, _QUERY_END)]
+        known = tokenizer.get_vocab()
+        self.ends = [known[mark] for mark in (_PASSAGE_END, _QUERY_END) if mark in known]
 
     def instructed(self, instruction: str) -> PairEncoder | None:
         """As promised by `PairEncoder`."""
@@ -162,10 +163,13 @@ def load_listwise(checkpoint: Checkpoint, tokenizer: SavedTokenizer, settings: L
     _check(config, settings)
     backend = tokenizer.backend
     encoder = ListEncoder(backend)
-    if None in encoder.ends:
-        raise ModelLoadError(f"{config.file.parent / 'tokenizer.json'} has no token {_PASSAGE_END}")
+    if len(encoder.ends) < 2:  # noqa: PLR2004 (a passage's and a query's)
+        raise ModelLoadError(
+            f"{config.file.parent / 'tokenizer.json'} needs the tokens {_PASSAGE_END} and {_QUERY_END}"
+        )
     told = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True)
-    module, hidden = nn.Module(), config.size("hidden_size")
+    module: Any = nn.Module()
+    hidden = config.size("hidden_size")
     module.model = AutoModel.from_config(told, trust_remote_code=False)
     module.projector = nn.Sequential(
         nn.Linear(hidden, hidden // 2, bias=False),
