@@ -170,7 +170,8 @@ def load_listwise(checkpoint: Checkpoint, tokenizer: SavedTokenizer, settings: L
     told = AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False, local_files_only=True)
     module: Any = nn.Module()
     hidden = config.size("hidden_size")
-    module.model = AutoModel.from_config(told, trust_remote_code=False)
+    build: Any = AutoModel.from_config
+    module.model = build(told, trust_remote_code=False)
     module.projector = nn.Sequential(
         nn.Linear(hidden, hidden // 2, bias=False),
         nn.ReLU(),
