@@ -323,7 +323,6 @@ def test_code_of_the_folders_own_never_runs(tmp_path, monkeypatch, kind, file):
 
 REMOTE = {
     "jina-reranker-v2": {"model_type": None, "architectures": ["XLMRobertaFlashForSequenceClassification"]},
-    "jina-reranker-v3": {"model_type": "qwen3", "architectures": ["JinaForRanking"]},
     "gte-multilingual": {"model_type": "new", "architectures": ["NewForSequenceClassification"]},
     "bge-minicpm": {"model_type": "minicpm-canary", "architectures": ["LayerWiseMiniCPMForCausalLM"]},
     "nemotron-vl": {
