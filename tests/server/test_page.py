@@ -105,12 +105,12 @@ def test_what_a_passage_says_is_text_and_never_markup(page):
 def test_a_file_is_opened_or_dropped(page, tmp_path):
     (tmp_path / "notes.txt").write_text("one passage\r\n\r\nanother\n\n\n\nthird\n", encoding="utf-8")
     page.set_input_files("#file", tmp_path / "notes.txt")
-    page.wait_for_function("document.getElementById('count').textContent === '3 passages'")
+    page.locator("#count", has_text="3 passages").wait_for()
     transfer = page.evaluate_handle(
         "() => { const all = new DataTransfer();all.items.add(new File(['a\\n\\nb'], 'b.txt')); return all; }"
     )
     page.dispatch_event("#passages", "drop", {"dataTransfer": transfer})
-    page.wait_for_function("document.getElementById('count').textContent === '2 passages'")
+    page.locator("#count", has_text="2 passages").wait_for()
 
 
 @in_a_browser
@@ -122,7 +122,7 @@ def test_a_refusal_is_shown_in_words(page):
     assert "Authorization" in page.text_content("#say")
     page.fill("#key", KEY)
     page.click("[type=submit]")
-    page.wait_for_function("document.getElementById('say').textContent.includes('blank')")
+    page.locator("#say", has_text="blank").wait_for()
 
 
 @in_a_browser
