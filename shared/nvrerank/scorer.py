@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from ._checks import as_float
-from .errors import BadResponseError, NVRerankError, ScoringError
+from .errors import BadResponseError, NVRerankError, RequestRejectedError, ScoringError
+from .images import Passage, has_image
 from .texts import clean_call
 from .token_counter import EstimatedTokenCounter, TokenCounter
 
@@ -127,6 +128,11 @@ class Scorer:
         return False
 
     @property
+    def reads_images(self) -> bool:
+        """Whether passages may be a `Passage` with an image; else such a call is refused before `_score`."""
+        return False
+
+    @property
     def identity(self) -> Mapping[str, object] | None:
         """Everything beside query and passage that decides a score, as what JSON holds; None: not known.
 
@@ -204,6 +210,8 @@ class Scorer:
         """
         if not texts:
             return []
+        if any(isinstance(text, Passage) for text in texts):
+            check_sight(self, texts)
         with scoring_errors(self):
             answers = (hook or self._score)(query, texts)
         return checked_scores(answers, len(texts), self)
@@ -214,6 +222,8 @@ class Scorer:
         """As `score_clean`, without blocking the event loop."""
         if not texts:
             return []
+        if any(isinstance(text, Passage) for text in texts):
+            check_sight(self, texts)
         with scoring_errors(self):
             answers = await (hook or self._ascore)(query, texts)
         return checked_scores(answers, len(texts), self)
@@ -224,6 +234,10 @@ class Scorer:
         """As `score_clean`, for several queries."""
         if not any(texts for _, texts in calls):
             return [[] for _ in calls]
+        for number, (_, texts) in enumerate(calls):
+            if any(isinstance(text, Passage) for text in texts):
+                with naming_job(number, len(calls)):
+                    check_sight(self, texts)
         with scoring_errors(self):
             answers = (hook or self._score_many)(calls)
         if len(answers) != len(calls):
@@ -279,6 +293,17 @@ class Scorer:
         """The hook that a public method calls: below its override, which may be what is calling it."""
         overrides = [one for one in type(self).__mro__ if method in vars(one)]  # the last is this class
         return getattr(self if len(overrides) == 1 else super(overrides[-2], self), hook)
+
+
+def check_sight(scorer: Scorer, passages: Sequence[str]) -> None:
+    """Raises `RequestRejectedError` if a passage has an image and the scorer reads none."""
+    index = next((place for place, one in enumerate(passages) if has_image(one)), None)
+    if index is not None and not scorer.reads_images:
+        raise RequestRejectedError(
+            f"it has an image, and {scorer.name} reads texts alone: give it a text in place of the image, or "
+            "ask a reranker that sees, such as NVIDIA's VL models through HostedScorer",
+            index=index,
+        )
 
 
 def checked_scores(answers: Sequence[float | Scored], count: int, scorer: Scorer) -> list[Scored]:
