@@ -104,6 +104,7 @@ def test_to_dict_is_json_and_names_scorer_and_class() -> None:
         "score_mode": "logit",
         "on_error": "raise",
         "fuse": None,
+        "fetch_images": False,
         "keep_retrieval_score": False,
     }
     assert reranker.to_dict() == expected
