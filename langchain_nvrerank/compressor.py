@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager, Callbacks
@@ -11,10 +12,17 @@ from langchain_core.runnables import RunnableConfig, RunnableLambda, ensure_conf
 
 from nvrerank import arerank, rerank
 from nvrerank.adapter_fields import RerankFields
-from nvrerank.adapters import checked_candidates
+from nvrerank.adapters import Candidates, checked_candidates
 from nvrerank.fusion import as_data, as_fusion
 
-from .documents import DOCUMENTS_KEYS, QUERY_KEYS, images, ranked_documents, retrieval_scores, value_of
+from .documents import (
+    DOCUMENTS_KEYS,
+    QUERY_KEYS,
+    candidates_of,
+    ranked_documents,
+    retrieval_scores,
+    value_of,
+)
 from .openinference import under_run
 
 
@@ -28,8 +36,9 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
     "sigmoid"), so that it can be compared, sorted and formatted. After a passthrough nothing was scored: the
     metadata is as it was, and a `relevance_score` that was not there is None.
 
-    A document with `metadata["image"]`, a URL or a data URL, is ranked by its text, with a warning: images
-    are not read yet. One without a text is refused with a `RequestRejectedError`.
+    A document's `metadata["image"]`, a data URL of a PNG or JPEG, is sent beside its text or instead of it if
+    the scorer reads images, a URL only with `fetch_images=True`. What is not sent is warned of, and the
+    document ranked by its text; one without a text is refused with a `RequestRejectedError`.
 
     Where a document was scored in parts, `metadata["relevance_window"]` is the best of them as [start, end]
     of `page_content`; where its end is known not to have been read, `metadata["relevance_truncated"]` is
@@ -73,7 +82,7 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         run = self._start(CallbackManager, callbacks, query, candidates)
         try:
             with under_run(run, self._reranker_attributes()):
-                ranked = rerank(**self._arguments(query, candidates, instruction))
+                ranked = rerank(**self._rank_arguments(query, *_of(candidates), instruction))
             result = ranked_documents(candidates, ranked, self.score_mode)
         except BaseException as error:
             run.on_chain_error(error)
@@ -94,7 +103,7 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         run = await self._start(AsyncCallbackManager, callbacks, query, candidates)
         try:
             with under_run(run, self._reranker_attributes()):
-                ranked = await arerank(**self._arguments(query, candidates, instruction))
+                ranked = await arerank(**await self._arank_arguments(query, *_of(candidates), instruction))
             result = ranked_documents(candidates, ranked, self.score_mode)
         except BaseException as error:
             await run.on_chain_error(error)
@@ -151,8 +160,6 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         top_k = {} if self.top_n is None else {"reranker.top_k": self.top_n}
         return {"reranker.model_name": self.scorer.name, **top_k}
 
-    def _arguments(self, query: str, documents: list[Document], instruction: str | None) -> dict[str, Any]:
-        texts = [document.page_content for document in documents]
-        return self._rank_arguments(
-            query, texts, images(documents), lambda: retrieval_scores(documents), instruction
-        )
+
+def _of(documents: list[Document]) -> tuple[Candidates, Callable[[], list[float | None]]]:
+    return candidates_of(documents), partial(retrieval_scores, documents)

@@ -10,7 +10,8 @@ from typing import Any
 from langchain_core.documents import Document
 
 from nvrerank import Ranked, Ranking
-from nvrerank.adapters import first_known, passed_through
+from nvrerank.adapters import Candidates, first_known, passed_through
+from nvrerank.images import ImageSource
 from nvrerank.ranking import ScoreMode
 from nvrerank.texts import span_before_cleaning
 
@@ -34,16 +35,18 @@ def retrieval_scores(documents: Iterable[Document]) -> list[float | None]:
     return [first_known(*map(one.metadata.get, RETRIEVAL_SCORE_KEYS)) for one in documents]
 
 
-def images(documents: Iterable[Document]) -> list[int]:
-    """Indices of those whose metadata has an image as NVIDIA's official class sends it: a URL or a data URL.
+def candidates_of(documents: Sequence[Document]) -> Candidates:
+    """The documents' texts, and images as NVIDIA's official class finds them: `metadata["image"]`.
 
-    Anything else under that name, such as a file's, is metadata like any other.
+    That is a data URL or a URL. Anything else under that name is metadata like any other; no file is opened
+    because a document names it.
     """
-    return [
-        index
+    images: dict[int, ImageSource] = {
+        index: image
         for index, one in enumerate(documents)
         if isinstance(image := one.metadata.get(IMAGE_KEY), str) and _IMAGE.match(image)
-    ]
+    }
+    return Candidates([one.page_content for one in documents], images)
 
 
 def ranked_documents(

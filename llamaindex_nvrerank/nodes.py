@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import copy
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from llama_index.core.schema import BaseNode, MetadataMode, NodeWithScore
 
 from nvrerank import Ranking
-from nvrerank.adapters import first_known, passed_through
+from nvrerank.adapters import Candidates, first_known, passed_through
+from nvrerank.images import ImageSource
 from nvrerank.texts import span_before_cleaning
 
 RETRIEVAL_SCORE_KEY = "retrieval_score"
 _EXCLUDED = ("excluded_embed_metadata_keys", "excluded_llm_metadata_keys")
 _COPIED = ("metadata", "relationships", *_EXCLUDED)
-_IMAGES = ("image", "image_path", "image_url")
-_MEDIA = ("image_resource", "audio_resource", "video_resource")
+_MEDIA = ("audio_resource", "video_resource")
 
 
 class RerankedNode(NodeWithScore):
@@ -54,9 +56,11 @@ def retrieval_scores(nodes: Iterable[NodeWithScore]) -> list[float | None]:
     return [_retrieval_score(one) for one in nodes]
 
 
-def media(nodes: Iterable[NodeWithScore]) -> list[int]:
-    """Indices of the nodes that have an image, or a sound or film, that nobody reads."""
-    return [index for index, scored in enumerate(nodes) if _has_media(scored.node)]
+def candidates_of(nodes: Sequence[NodeWithScore]) -> Candidates:
+    """The nodes' texts, their images, and which have a sound or film."""
+    images = {index: image for index, one in enumerate(nodes) if (image := _image_of(one.node)) is not None}
+    media = [index for index, one in enumerate(nodes) if any(map(partial(_holds, one.node), _MEDIA))]
+    return Candidates([text_of(one) for one in nodes], images, media)
 
 
 def ranked_nodes(
@@ -106,12 +110,22 @@ def own_window(node: BaseNode, window: tuple[int, int]) -> list[int] | None:
     return [start, end] if place >= 0 and start < end else None
 
 
-def _has_media(node: BaseNode) -> bool:
-    for name in (*_IMAGES, *_MEDIA):
-        found = getattr(node, name, None)
-        if found and (name in _IMAGES or found.data or found.path or found.url):
-            return True
-    return False
+def _holds(node: BaseNode, name: str) -> bool:
+    found = getattr(node, name, None)
+    return bool(found and (found.data or found.path or found.url))
+
+
+def _image_of(node: BaseNode) -> ImageSource | None:
+    """A node's image: what it holds in base64, else its file, else its URL, as LlamaIndex resolves it."""
+    resource = getattr(node, "image_resource", None)
+    data, path, url = (
+        getattr(node, f"image{name}", None) or getattr(resource, name.strip("_") or "data", None)
+        for name in ("", "_path", "_url")
+    )
+    if data:
+        text = data if isinstance(data, str) else data.decode()
+        return text if text.startswith("data:") else f"data:;base64,{text}"
+    return Path(path) if path else str(url) if url else None
 
 
 def _copy(node: BaseNode, retrieval_score: float | None) -> BaseNode:

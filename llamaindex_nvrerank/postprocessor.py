@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
@@ -16,10 +17,10 @@ from pydantic import SerializationInfo, SerializerFunctionWrapHandler, model_ser
 
 from nvrerank import arerank, rerank
 from nvrerank.adapter_fields import RerankFields
-from nvrerank.adapters import checked_candidates
+from nvrerank.adapters import Candidates, checked_candidates
 from nvrerank.nvidia_compat import with_endpoint
 
-from .nodes import media, ranked_nodes, retrieval_scores, text_of
+from .nodes import candidates_of, ranked_nodes, retrieval_scores
 
 dispatcher = get_dispatcher(__name__)
 
@@ -36,8 +37,10 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
     Blank nodes are not scored and come last, with score None. After a passthrough nothing was scored: nodes
     and scores are as they were.
 
-    An `ImageNode`, or any node with an image, is ranked by its text, with a warning: images are not read yet.
-    One without a text is refused with a `RequestRejectedError`.
+    The image of an `ImageNode`, an `ImageDocument` or any other node, a PNG or JPEG, is sent beside its text
+    or instead of it if the scorer reads images: what the node holds, else its file, else, with
+    `fetch_images=True`, its URL. What is not sent is warned of, and the node ranked by its text; one without
+    a text is refused with a `RequestRejectedError`.
 
     Attributes:
         keep_retrieval_score: Whether the retrieval score is also put into `node.metadata["retrieval_score"]`,
@@ -84,7 +87,7 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         candidates, query = checked_candidates(nodes, NodeWithScore, "nodes"), _checked_query(query_bundle)
         with self._events(candidates, query) as result:
-            ranked = rerank(**self._arguments(query, candidates))
+            ranked = rerank(**self._rank_arguments(query.query_str, *_of(candidates)))
             result.extend(ranked_nodes(candidates, ranked, keep_retrieval_score=self.keep_retrieval_score))
         return result
 
@@ -94,13 +97,9 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
     ) -> list[NodeWithScore]:
         candidates, query = checked_candidates(nodes, NodeWithScore, "nodes"), _checked_query(query_bundle)
         with self._events(candidates, query) as result:
-            ranked = await arerank(**self._arguments(query, candidates))
+            ranked = await arerank(**await self._arank_arguments(query.query_str, *_of(candidates)))
             result.extend(ranked_nodes(candidates, ranked, keep_retrieval_score=self.keep_retrieval_score))
         return result
-
-    def _arguments(self, query: QueryBundle, nodes: list[NodeWithScore]) -> dict[str, Any]:
-        texts = [text_of(scored) for scored in nodes]
-        return self._rank_arguments(query.query_str, texts, media(nodes), lambda: retrieval_scores(nodes))
 
     def _server(self) -> str | None:
         return self.base_url and with_endpoint(self.base_url)
@@ -145,6 +144,10 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
         except Exception:  # noqa: BLE001 (handlers raise what they like)
             state["__dict__"]["callback_manager"] = CallbackManager()
         return state
+
+
+def _of(nodes: list[NodeWithScore]) -> tuple[Candidates, Callable[[], list[float | None]]]:
+    return candidates_of(nodes), partial(retrieval_scores, nodes)
 
 
 def _checked_query(query_bundle: QueryBundle | None) -> QueryBundle:

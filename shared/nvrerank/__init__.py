@@ -27,6 +27,7 @@ from .errors import (
     ServiceUnavailableError,
 )
 from .fusion import ReciprocalRankFusion, ZScoreFusion
+from .images import Passage
 from .models import MODELS, RerankModel
 from .ranking import PassthroughWarning, UncalibratedWarning, arerank, rerank
 from .results import Ranked, Ranking
@@ -61,6 +62,7 @@ __all__ = [
     "ModelLoadError",
     "ModelRetiredError",
     "NVRerankError",
+    "Passage",
     "PassthroughWarning",
     "Ranked",
     "Ranking",

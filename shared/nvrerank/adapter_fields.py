@@ -5,12 +5,14 @@ Only this module imports pydantic, which both frameworks bring.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
@@ -32,7 +34,7 @@ from pydantic import (
 from pydantic.json_schema import SkipJsonSchema
 
 from . import models
-from .adapters import text_only
+from .adapters import Candidates, readable_images, with_images
 from .errors import MissingKeyError, NVRerankError
 from .fusion import Fusion, FusionName, as_data, as_fusion
 from .nvidia_compat import (
@@ -54,8 +56,11 @@ if TYPE_CHECKING:
     from .hosted import HostedScorer
 
 _RANK_OPTIONS = tuple(field.name for field in fields(RankOptions))
-_OF_A_CALL = (*_RANK_OPTIONS, "instruction")
-_PASSED_ON = ("long_passages", "scale", "extra_body", "timeout", "max_retries", "max_concurrency", "verify")
+_OF_A_CALL = (*_RANK_OPTIONS, "instruction", "fetch_images")
+_PASSED_ON = (
+    *("long_passages", "scale", "reads_images", "extra_body", "timeout", "max_retries", "max_concurrency"),
+    "verify",
+)
 _SECRETS = {"nvidia_api_key", "api_key", "default_headers", "extra_headers"}
 
 
@@ -155,6 +160,7 @@ class RerankFields(BaseModel):
         truncate: What the server does with a pair that is too long: "END" cuts, "NONE" refuses. None: as
             `long_passages` says; if that says nothing, as the server likes.
         scale: What the server's scores are, "logit" or "probability". None: as `HostedScorer` finds out.
+        reads_images: Whether images may be sent. None: as `HostedScorer` knows of the model.
         extra_body: More members of every request's body.
         default_headers: More headers for every request; `extra_headers` is the same.
         timeout: Seconds a call may take, all in all. None: 60.
@@ -172,6 +178,7 @@ class RerankFields(BaseModel):
             parameters. Scores and `threshold` stay the reranker's own.
         instruction: What the model is told of its task, such as "Find the clause that forbids it"; None: the
             scorer's own. One whose prompt or protocol has no place for it refuses.
+        fetch_images: Whether images that are URLs are fetched: https only, from public addresses.
 
     Raises:
         ValueError: An argument is unknown, out of range or at odds with another, here or when it is assigned;
@@ -199,6 +206,7 @@ class RerankFields(BaseModel):
     long_passages: LongPassages | None = None
     truncate: Truncate | None = None
     scale: Scale | None = None
+    reads_images: bool | None = None
     extra_body: dict[str, Any] | None = None
     default_headers: (
         Annotated[dict[str, str], AfterValidator(MaskedHeaders), PlainSerializer(_public)] | None
@@ -220,6 +228,8 @@ class RerankFields(BaseModel):
         Fusion | FusionName | None, PlainSerializer(lambda fuse: as_data(as_fusion(fuse)), Any)
     ] = None
     instruction: str | None = None
+
+    fetch_images: bool = False
 
     _own: HostedScorer | None = PrivateAttr(None)
     _made: Scorer | None = PrivateAttr(None)
@@ -383,15 +393,41 @@ class RerankFields(BaseModel):
     def _rank_arguments(
         self,
         query: str,
-        passages: Sequence[str],
-        unread: Sequence[int],
+        candidates: Candidates,
         retrieval_scores: Callable[[], list[float | None]],
         instruction: str | None = None,
     ) -> dict[str, Any]:
-        """Arguments of `rerank`; `unread` are indices of passages that have an image, a sound or a film."""
-        scorer, fusion = self.scorer, as_fusion(self.fuse)
-        if unread:
-            scorer, passages = text_only(scorer, passages, unread, stacklevel=5)
+        """Arguments of `rerank`."""
+        fetch = self.fetch_images
+        scorer, passages, images = readable_images(self.scorer, candidates, fetch_images=fetch)
+        if images:
+            scorer, passages = with_images(scorer, passages, images, fetch_images=fetch)
+        return self._asked(scorer, query, passages, retrieval_scores, instruction)
+
+    async def _arank_arguments(
+        self,
+        query: str,
+        candidates: Candidates,
+        retrieval_scores: Callable[[], list[float | None]],
+        instruction: str | None = None,
+    ) -> dict[str, Any]:
+        """As `_rank_arguments`; images are read in a thread."""
+        fetch = self.fetch_images
+        scorer, passages, images = readable_images(self.scorer, candidates, fetch_images=fetch)
+        if images:
+            reading = partial(with_images, scorer, passages, images, fetch_images=fetch)
+            scorer, passages = await asyncio.to_thread(reading)
+        return self._asked(scorer, query, passages, retrieval_scores, instruction)
+
+    def _asked(
+        self,
+        scorer: Scorer,
+        query: str,
+        passages: Sequence[str],
+        retrieval_scores: Callable[[], list[float | None]],
+        instruction: str | None,
+    ) -> dict[str, Any]:
+        fusion = as_fusion(self.fuse)
         known = retrieval_scores() if fusion and fusion.needs_scores else None
         asked = {"scorer": scorer, "query": query, "passages": passages, "retrieval_scores": known}
         told = self.instruction if instruction is None else instruction

@@ -1,24 +1,40 @@
-"""What both adapters decide alike: candidates checked, media that nobody reads, what was scored. Pure."""
+"""What both adapters decide alike: candidates checked, their images read or refused, what was scored."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
-from .errors import RequestRejectedError
+from .errors import NVRerankError, RequestRejectedError
 from .fusion import known_score
+from .images import ImageSource, Passage, is_url
 from .results import Ranking
 from .scorer import Scorer
 from .texts import is_blank
+from .truncation import warn_caller
 
 T = TypeVar("T")
+_UNFETCHED = "a URL is fetched only with fetch_images=True"
+
+
+class Candidates(NamedTuple):
+    """A framework's documents or nodes, as far as they are scored.
+
+    Attributes:
+        texts: One for each.
+        images: By index those that have an image, as `Passage` takes it.
+        media: Indices of those that have a sound or a film.
+    """
+
+    texts: Sequence[str]
+    images: Mapping[int, ImageSource]
+    media: Sequence[int] = ()
 
 
 class _Refusing(Scorer):
     """Raises its error, so that `on_error` decides what becomes of the call."""
 
-    def __init__(self, error: RequestRejectedError) -> None:
+    def __init__(self, error: NVRerankError) -> None:
         self._error = error
 
     def _score(self, query: str, passages: Sequence[str]) -> list[float]:  # noqa: ARG002
@@ -28,33 +44,64 @@ class _Refusing(Scorer):
         return self
 
 
-def text_only(
-    scorer: Scorer, texts: Sequence[str], unread: Sequence[int], *, stacklevel: int
-) -> tuple[Scorer, Sequence[str]]:
-    """What to score where some texts have an image beside them, which is not sent yet.
+def readable_images(
+    scorer: Scorer, candidates: Candidates, *, fetch_images: bool
+) -> tuple[Scorer, Sequence[str], dict[int, ImageSource]]:
+    """What to score, and the images that are to be read for it.
 
-    Warns once that only their text is read. If one has no text, there is nothing to score it by: the scorer
-    that comes back refuses the call.
+    What can't be read is warned of once for each reason, and ranked by its text. If one of these has no text,
+    there is nothing to score it by: the scorer that comes back refuses the call.
 
     Args:
         scorer: What is to score.
-        texts: One a document.
-        unread: Indices of the documents that have an image, or a sound or film.
-        stacklevel: Whose line the warning names.
+        candidates: The framework's documents or nodes.
+        fetch_images: Whether images are fetched from URLs.
     """
-    blank = next((index for index in unread if is_blank(texts[index])), None)
-    if blank is not None:
-        error = RequestRejectedError(
-            "it has an image and no text, and images are not read yet: give it a caption or leave it out",
-            index=blank,
+    if not (candidates.images or candidates.media):
+        return scorer, candidates.texts, {}
+    read, unread = dict[int, ImageSource](), dict[tuple[str, str], list[int]]()
+    for index, image in candidates.images.items():
+        if not scorer.reads_images:
+            unread.setdefault(("an image", f"{scorer.name} reads none"), []).append(index)
+        elif not fetch_images and isinstance(image, str) and is_url(image):
+            unread.setdefault(("an image", _UNFETCHED), []).append(index)
+        else:
+            read[index] = image
+    if candidates.media:
+        unread["a sound or film", "nothing reads those"] = list(candidates.media)
+    for (what, why), indices in unread.items():
+        blank = [index for index in indices if index not in read and is_blank(candidates.texts[index])]
+        if blank:
+            words = f"it has {what} and no text, and {why}: give it a caption or leave it out"
+            return *_refusing(RequestRejectedError(words, index=blank[0]), candidates.texts), {}
+        warn_caller(
+            f"{len(indices)} of {len(candidates.texts)} passages have {what}, and {why}: they are ranked "
+            "without",
+            UserWarning,
         )
-        return _Refusing(error), [str(index) for index in range(len(texts))]
-    warnings.warn(
-        f"{len(unread)} of {len(texts)} passages have an image, which is not read yet: they are ranked by "
-        "their text alone",
-        stacklevel=stacklevel,
-    )
-    return scorer, texts
+    return scorer, candidates.texts, read
+
+
+def with_images(
+    scorer: Scorer, texts: Sequence[str], images: Mapping[int, ImageSource], *, fetch_images: bool
+) -> tuple[Scorer, Sequence[str]]:
+    """Texts with their images beside them; reads files and perhaps the web.
+
+    If an image can't be had, the scorer that comes back refuses the call.
+    """
+    passages = list(texts)
+    for index, image in images.items():
+        try:
+            passages[index] = Passage(texts[index], image, fetch_images=fetch_images)
+        except NVRerankError as error:
+            return _refusing(error, texts)
+        except ValueError as error:
+            return _refusing(RequestRejectedError(str(error), index=index), texts)
+    return scorer, passages
+
+
+def _refusing(error: NVRerankError, texts: Sequence[str]) -> tuple[Scorer, Sequence[str]]:
+    return _Refusing(error), [str(index) for index in range(len(texts))]  # none of them blank, all different
 
 
 def checked_candidates(candidates: Iterable[T], kind: type[T], plural: str) -> list[T]:

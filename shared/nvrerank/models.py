@@ -70,10 +70,19 @@ MODELS = (
     RerankModel(
         "nvidia/llama-nemotron-rerank-vl-1b-v2",
         context=8192,
+        aliases=("nvidia/llama-nemotron-rerank-vl-1b-v2-fp8",),
+        prompt=NVIDIA_PROMPT,
         hosted="/v1/retrieval/nvidia/llama-nemotron-rerank-vl-1b-v2/reranking",
         max_passages=1000,
         images=True,
-        note="NVIDIA's own hosted default; text and images",
+        note="NVIDIA's own hosted default; text and images; open weights",
+    ),
+    RerankModel(
+        "nvidia/nemotron-3.5-rerank-8b",
+        context=10_240,
+        aliases=("nvidia/Nemotron-3.5-Rerank-8B-BF16",),
+        images=True,
+        note="text and images; not hosted: a NIM 2.4 of one's own (32768 tokens by NIM_PIPELINE_MAX_SEQ_LEN)",
     ),
     RerankModel(
         "nvidia/nv-rerankqa-mistral-4b-v3",

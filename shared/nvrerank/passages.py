@@ -15,14 +15,14 @@ _LINE_END = re.compile("\r\n|\r|\n")
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class Paragraph:
     """A piece of a text, without blank lines around it and never blank, and the line it starts on, from 1."""
 
     text: str
     line: int
 
 
-def cut(text: str, *, least: int = LEAST, most: int = MOST) -> list[Passage]:
+def cut(text: str, *, least: int = LEAST, most: int = MOST) -> list[Paragraph]:
     """Cuts a text at its blank lines.
 
     A paragraph of fewer than `least` characters, such as a heading, takes in those that follow it. One
@@ -38,12 +38,12 @@ def cut(text: str, *, least: int = LEAST, most: int = MOST) -> list[Passage]:
     return list(_merged(fitting, "\n\n", least, most))
 
 
-def _paragraphs(text: str) -> Iterator[list[Passage]]:
+def _paragraphs(text: str) -> Iterator[list[Paragraph]]:
     """Runs of lines that are not blank, each line with its number."""
-    lines: list[Passage] = []
+    lines: list[Paragraph] = []
     for number, line in enumerate(_LINE_END.split(text), start=1):
         if not is_blank(line):
-            lines.append(Passage(line.rstrip(), number))
+            lines.append(Paragraph(line.rstrip(), number))
         elif lines:
             yield lines
             lines = []
@@ -51,10 +51,10 @@ def _paragraphs(text: str) -> Iterator[list[Passage]]:
         yield lines
 
 
-def _fitting(paragraph: Iterable[Passage], most: int) -> Iterator[Passage]:
+def _fitting(paragraph: Iterable[Paragraph], most: int) -> Iterator[Paragraph]:
     """A paragraph as one passage if it fits, else as several."""
     pieces = ((piece, line.line) for line in paragraph for piece in _pieces(line.text, most))
-    return _merged((Passage(*one) for one in pieces if not is_blank(one[0])), "\n", most, most)
+    return _merged((Paragraph(*one) for one in pieces if not is_blank(one[0])), "\n", most, most)
 
 
 def _pieces(line: str, most: int) -> Iterator[str]:
@@ -68,9 +68,9 @@ def _pieces(line: str, most: int) -> Iterator[str]:
     yield line[start:].strip() if start else line
 
 
-def _merged(parts: Iterable[Passage], between: str, least: int, most: int) -> Iterator[Passage]:
+def _merged(parts: Iterable[Paragraph], between: str, least: int, most: int) -> Iterator[Paragraph]:
     """Neighbours joined until they have `least` characters, as far as they fit."""
-    gathered: list[Passage] = []
+    gathered: list[Paragraph] = []
     length = 0
     for part in parts:
         if gathered and (length >= least or length + len(between) + len(part.text) > most):
@@ -82,5 +82,5 @@ def _merged(parts: Iterable[Passage], between: str, least: int, most: int) -> It
         yield _joined(gathered, between)
 
 
-def _joined(parts: list[Passage], between: str) -> Passage:
-    return Passage(between.join(part.text for part in parts), parts[0].line)
+def _joined(parts: list[Paragraph], between: str) -> Paragraph:
+    return Paragraph(between.join(part.text for part in parts), parts[0].line)

@@ -12,7 +12,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 from ._checks import as_float
-from .errors import BadResponseError, InvalidArgumentError, NVRerankError, ScoringError
+from .errors import (
+    BadResponseError,
+    InvalidArgumentError,
+    NVRerankError,
+    RequestRejectedError,
+    ScoringError,
+)
+from .images import Passage, has_image
 from .texts import clean_call, clean_instruction
 from .token_counter import EstimatedTokenCounter, TokenCounter
 
@@ -132,6 +139,11 @@ class Scorer:
         return None
 
     @property
+    def reads_images(self) -> bool:
+        """Whether passages may be a `Passage` with an image; else such a call is refused before `_score`."""
+        return False
+
+    @property
     def identity(self) -> Mapping[str, object] | None:
         """Everything beside query and passage that decides a score, as what JSON holds; None: not known.
 
@@ -222,6 +234,8 @@ class Scorer:
         """
         if not texts:
             return []
+        if any(isinstance(text, Passage) for text in texts):
+            check_sight(self, texts)
         with scoring_errors(self):
             answers = (hook or self._score)(query, texts)
         return checked_scores(answers, len(texts), self)
@@ -232,6 +246,8 @@ class Scorer:
         """As `score_clean`, without blocking the event loop."""
         if not texts:
             return []
+        if any(isinstance(text, Passage) for text in texts):
+            check_sight(self, texts)
         with scoring_errors(self):
             answers = await (hook or self._ascore)(query, texts)
         return checked_scores(answers, len(texts), self)
@@ -242,6 +258,10 @@ class Scorer:
         """As `score_clean`, for several queries."""
         if not any(texts for _, texts in calls):
             return [[] for _ in calls]
+        for number, (_, texts) in enumerate(calls):
+            if any(isinstance(text, Passage) for text in texts):
+                with naming_job(number, len(calls)):
+                    check_sight(self, texts)
         with scoring_errors(self):
             answers = (hook or self._score_many)(calls)
         if len(answers) != len(calls):
@@ -309,6 +329,17 @@ def no_place(name: str) -> InvalidArgumentError:
         f"{name} has no place for an instruction: leave it out, or ask a model whose prompt has one, such as "
         "Qwen3-Reranker"
     )
+
+
+def check_sight(scorer: Scorer, passages: Sequence[str]) -> None:
+    """Raises `RequestRejectedError` if a passage has an image and the scorer reads none."""
+    index = next((place for place, one in enumerate(passages) if has_image(one)), None)
+    if index is not None and not scorer.reads_images:
+        raise RequestRejectedError(
+            f"it has an image, and {scorer.name} reads texts alone: give it a text in place of the image, or "
+            "ask a reranker that sees, such as NVIDIA's VL models through HostedScorer",
+            index=index,
+        )
 
 
 def checked_scores(answers: Sequence[float | Scored], count: int, scorer: Scorer) -> list[Scored]:

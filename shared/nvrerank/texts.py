@@ -79,12 +79,12 @@ def clean_call(query: str, passages: Iterable[str]) -> tuple[str, list[str]]:
 
 
 def is_blank(text: str) -> bool:
-    """Whether there is nothing to score: no character that leaves a mark on paper.
+    """Whether there is nothing to score: no character that leaves a mark on paper, and no image beside it.
 
     White space, controls, zero-width and other format characters, variation selectors, fillers and all else
     that Unicode has ignored by default leave none.
     """
-    return not any(map(_is_visible, text))
+    return not (any(map(_is_visible, text)) or getattr(text, "image", None))  # a `Passage` may have one
 
 
 @lru_cache(maxsize=4096)

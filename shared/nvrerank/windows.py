@@ -14,6 +14,7 @@ from typing import Literal, get_args
 
 from ._checks import checked_integer
 from .errors import InvalidArgumentError, RequestRejectedError
+from .images import has_image
 from .scorer import Scored
 from .segmentation import Boundaries, Span, cut_windows
 from .token_counter import TokenCounter
@@ -56,7 +57,7 @@ class Cutting:
             raise ValueError(f"pool must be 'max', 'mean' or 'first', not {self.pool!r}")
 
     def plan(self, counter: TokenCounter, passages: Sequence[str]) -> WindowPlan:
-        """Cuts the passages that are too long.
+        """Cuts the passages that are too long; one with an image is left whole, and whether it fits unknown.
 
         Args:
             counter: Counts tokens beside the query.
@@ -68,7 +69,7 @@ class Cutting:
         most = self._most(counter)
         counts = counter.counts(passages)
         spans = [
-            [(0, len(text))] if count <= most else self._spans(text, counter, most)
+            [(0, len(text))] if count <= most or has_image(text) else self._spans(text, counter, most)
             for text, count in zip(passages, counts, strict=True)
         ]
         read = [each[:1] for each in spans] if self.pool == "first" else spans
@@ -126,7 +127,10 @@ class WindowPlan:
     ) -> None:
         first: dict[str, int] = {}
         self._slots = [
-            [first.setdefault(text[start:end], len(first)) for start, end in each]
+            [
+                first.setdefault(text if has_image(text) else text[start:end], len(first))
+                for start, end in each
+            ]
             for text, each in zip(passages, spans, strict=True)
         ]
         self.texts = list(first)
@@ -134,7 +138,7 @@ class WindowPlan:
         self._unread = unread
         self._lengths = [len(text) for text in passages]
         self._pool = pool
-        self._exact = exact
+        self._exact = [exact and not has_image(text) for text in passages]
         self.query = query
 
     def pooled(self, scored: Sequence[Scored]) -> list[Scored]:
@@ -171,7 +175,7 @@ class WindowPlan:
         told = [part.truncated for part in parts]
         if self._unread[index] or True in told:
             return True
-        return False if self._exact or None not in told else None
+        return False if self._exact[index] or None not in told else None
 
 
 @contextmanager

@@ -2,25 +2,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvrerank.passages import Passage, cut
+from nvrerank.passages import Paragraph, cut
 
 A, B, C = "a" * 30, "b" * 30, "c" * 30
 
 
 def test_a_paragraph_is_a_passage_with_the_line_it_starts_on():
-    assert cut(f"{A}\n{B}\n\n \n{C}\n", least=20) == [Passage(f"{A}\n{B}", 1), Passage(C, 5)]
+    assert cut(f"{A}\n{B}\n\n \n{C}\n", least=20) == [Paragraph(f"{A}\n{B}", 1), Paragraph(C, 5)]
 
 
 def test_a_short_paragraph_takes_in_the_next():
-    assert cut(f"Title\n\n{A}\n\n{B}", least=20) == [Passage(f"Title\n\n{A}", 1), Passage(B, 5)]
+    assert cut(f"Title\n\n{A}\n\n{B}", least=20) == [Paragraph(f"Title\n\n{A}", 1), Paragraph(B, 5)]
 
 
 def test_a_short_paragraph_stays_alone_where_the_next_does_not_fit():
-    assert cut(f"Title\n\n{A}", least=20, most=32) == [Passage("Title", 1), Passage(A, 3)]
+    assert cut(f"Title\n\n{A}", least=20, most=32) == [Paragraph("Title", 1), Paragraph(A, 3)]
 
 
 def test_a_long_paragraph_is_cut_between_lines():
-    assert cut(f"{A}\n{B}\n{C}", least=1, most=61) == [Passage(f"{A}\n{B}", 1), Passage(C, 3)]
+    assert cut(f"{A}\n{B}\n{C}", least=1, most=61) == [Paragraph(f"{A}\n{B}", 1), Paragraph(C, 3)]
 
 
 def test_a_long_line_is_cut_between_words():
@@ -33,7 +33,7 @@ def test_a_long_word_is_cut_where_it_must_be():
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 def test_lines_may_end_in_any_way(line_end):
-    assert cut(line_end.join([A, "", B]), least=1) == [Passage(A, 1), Passage(B, 3)]
+    assert cut(line_end.join([A, "", B]), least=1) == [Paragraph(A, 1), Paragraph(B, 3)]
 
 
 def test_indentation_is_kept():

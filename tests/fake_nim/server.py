@@ -42,11 +42,21 @@ class Seen:
 
     @property
     def pair(self) -> tuple[str, list[str]]:
-        """Query and passages, in whatever protocol."""
+        """Query and passages, in whatever protocol; an image is its data URL, after the text."""
         body = self.json
         if "passages" in body:
-            return body["query"]["text"], [passage["text"] for passage in body["passages"]]
-        return body["query"], body.get("documents") or body["texts"]
+            return body["query"]["text"], [
+                one.get("text", "") + one.get("image", "") for one in body["passages"]
+            ]
+        return body["query"], [_content(one) for one in body.get("documents") or body["texts"]]
+
+
+def _content(document: Any) -> str:
+    """A document of Cohere's protocol: a text, or vLLM's list of contents."""
+    if isinstance(document, str):
+        return document
+    parts = {part["type"]: part for part in document["content"]}
+    return parts.get("text", {}).get("text", "") + parts["image_url"]["image_url"]["url"]
 
 
 class Wire:

@@ -105,6 +105,7 @@ def test_to_dict_is_json_and_names_scorer_and_class() -> None:
         "on_error": "raise",
         "fuse": None,
         "instruction": None,
+        "fetch_images": False,
         "keep_retrieval_score": False,
     }
     assert reranker.to_dict() == expected

@@ -9,9 +9,10 @@ import pytest
 import torch
 from support import reference
 from support.checkpoints import decoder_config, decoder_tensors, mistral_config, write_checkpoint
+from support.images import png
 from support.tokenizers import llama_tokenizer
 
-from nvrerank import LocalScorer
+from nvrerank import LocalScorer, ModelLoadError, Passage, RequestRejectedError
 from nvrerank.local.layers import Packing, attend_in_turn
 
 QUERY = "how do I make a class iterable?"
@@ -136,3 +137,51 @@ def test_sixty_passages_have_sixty_scores_in_bfloat16(tmp_path, model):
     folder = write_checkpoint(tmp_path, config, decoder_tensors(config)) if model == "llama" else None
     years = [f"Ada mended the roof in {year}." for year in range(1900, 1960)]
     assert len(set(LocalScorer(folder, device="cpu", dtype="bfloat16").score(QUERY, years))) == 60
+
+
+def vl_checkpoint(folder, **changes):
+    """The VL reranker as the hub has it: a Llama inside, and the parts that images need."""
+    inner = decoder_config()
+    tensors = decoder_tensors(inner)
+    config = {
+        "model_type": "llama_nemotron_vl_rerank",
+        "llm_config": {**inner, "pooling": "last", "temperature": 9.0},
+        "vision_config": {"model_type": "siglip_vision_model"},
+        "pooling": "avg",
+        "prompt_template": "v1",
+        "temperature": 0.5,
+        "auto_map": {"AutoModel": "remote_code.Model"},
+        **changes,
+    }
+    renamed = {name.replace("model.", "model.language_model.", 1): one for name, one in tensors.items()}
+    eyes = {"model.vision_model.embeddings.weight": torch.ones(3, 4), "model.mlp1.1.weight": torch.ones(5, 5)}
+    write_checkpoint(folder, config, renamed | eyes, shards=2)
+    return folder, inner | {"temperature": config["temperature"] or 1.0}, tensors
+
+
+def test_the_vl_reranker_reads_texts_as_the_llama_within_it(tmp_path):
+    folder, inner, tensors = vl_checkpoint(tmp_path)
+    scorer = LocalScorer(folder, device="cpu")
+    assert scorer.score(QUERY, PASSAGES) == pytest.approx(oracle(inner, tensors), abs=1e-5)
+    assert scorer.score(QUERY, PASSAGES) != pytest.approx(oracle(inner, tensors, last_token=True), abs=1e-3)
+    with pytest.raises(
+        RequestRejectedError, match=r"passages\[1\]: it has an image, and .* reads texts alone"
+    ):
+        scorer.score(QUERY, ["a", Passage("b", png())])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pooling": None},
+        {"pooling": "last"},
+        {"prompt_template": None},
+        {"prompt_template": "v2"},
+        {"llm_config": None},
+        {"llm_config": {**decoder_config(), "model_type": "qwen2"}},
+    ],
+)
+def test_a_vl_reranker_of_another_kind_is_refused(tmp_path, changes):
+    folder, *_ = vl_checkpoint(tmp_path, **changes)
+    with pytest.raises(ModelLoadError, match=r"config\.json"):
+        LocalScorer(folder, device="cpu").load()

@@ -225,6 +225,7 @@ CHANGES = {
     "long_passages": "truncate",
     "truncate": "NONE",
     "scale": "logit",
+    "reads_images": False,
     "extra_body": {"seed": 1},
     "default_headers": {"x-tenant": "blue"},
     "timeout": 7.0,
@@ -269,7 +270,7 @@ def test_a_copy_with_another_setting_has_a_scorer_of_its_own(make, name, value):
 
 def test_every_setting_of_the_scorer_is_tried_here(framework):
     named = set(framework.ours.model_fields) - set(CHANGES)
-    ranking = {"top_n", "threshold", "score_mode", "on_error", "fuse", "instruction"}
+    ranking = {"top_n", "threshold", "score_mode", "on_error", "fuse", "instruction", "fetch_images"}
     own = {"langchain": {"run_type"}, "llamaindex": {"keep_retrieval_score", "callback_manager"}}
     assert named == {"api_key", "scorer"} | ranking | own[framework.name]
 

@@ -20,6 +20,7 @@ NEEDS = {
         "the data sets, run files, weights and a key",
     ],
     "docs/hosted.md": ["Docker, an NVIDIA GPU and an NGC key"],
+    "docs/images.md": ["a key"],
     "docs/serving.md": ["a terminal of its own", "a terminal of its own", "Docker", "Ray"],
 }
 """What the pages' blocks need that is not here: these blocks, and no other, do not run."""

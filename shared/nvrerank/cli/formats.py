@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from nvrerank.images import has_image
 from nvrerank.results import Ranking
 from nvrerank.scorer import Scorer
 
@@ -32,7 +33,8 @@ def as_table(ranking: Ranking, sources: Sequence[Source]) -> str:
         score = "-" if one.score is None else f"{one.score:.3f}"
         label = _printable(source.label)
         lines.append(f"{place:>4}  {before:>6}  {_moved(before - place)}  {score:>8}  {label}")
-        lines.append(_shortened(" " * 6 + _printable(source.text), width))
+        text = _printable(source.text) or ("(image)" if has_image(source.text) else "")
+        lines.append(_shortened(" " * 6 + text, width))
     return "\n".join(lines)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nvrerank.errors import MissingExtraError
+from nvrerank.images import MOST_BYTES, Passage, kind_of
 from nvrerank.passages import cut
 
 from .html_text import declared_encoding, looks_like_html, text_of_html
@@ -52,8 +53,8 @@ class Source:
 
     Attributes:
         file: The file as it was named, or as it was found in a folder.
-        text: The passage.
-        line: The line it starts on, from 1; None: the file has pages.
+        text: The passage; of an image a `Passage`.
+        line: The line it starts on, from 1; None: the file has pages, or is an image.
         page: The page it starts on, from 1; None: the file has lines.
         score: What retrieval scored it; None: not known.
     """
@@ -67,14 +68,20 @@ class Source:
     @property
     def label(self) -> str:
         """Where it is, for a person."""
-        return f"{self.file}:{self.line}" if self.page is None else f"{self.file}, page {self.page}"
+        if self.page is not None:
+            return f"{self.file}, page {self.page}"
+        return self.file if self.line is None else f"{self.file}:{self.line}"
 
 
-def read_sources(names: Sequence[str]) -> list[Source]:
+def read_sources(names: Sequence[str], *, images: bool = False) -> list[Source]:
     """The passages of files, of what is in folders and matches patterns, and of standard input (-).
 
     A file that was named must be readable; of those found in a folder or by a pattern the others are skipped,
     and that is said.
+
+    Args:
+        names: What was named.
+        images: Whether files that are images are passages, too.
 
     Raises:
         ValueError: A file can't be read or is no text, or a pattern matches nothing.
@@ -86,12 +93,12 @@ def read_sources(names: Sequence[str]) -> list[Source]:
     for name in dict.fromkeys(names):
         found = None if name == STDIN else _found(name)
         if found is None:
-            sources.setdefault(name, _passages(name))
+            sources.setdefault(name, _passages(name, images=images))
             continue
         for file in found:
             if file not in sources:
                 try:
-                    sources[file] = _passages(file)
+                    sources[file] = _passages(file, images=images)
                 except (ValueError, MissingExtraError) as error:
                     skipped.append(str(error))
     if skipped:
@@ -122,8 +129,13 @@ def _in_folder(folder: str) -> Iterator[str]:
                 yield str(Path(place, file))
 
 
-def _passages(file: str) -> list[Source]:
-    data = _read(file)
+def _passages(file: str, *, images: bool) -> list[Source]:
+    data = _read(file, images=images)
+    if images and kind_of(data):
+        try:
+            return [Source(file, Passage(image=data))]
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from error
     if _PDF.match(data[:_HEAD]):
         return [
             Source(file, passage.text, page=number)
@@ -140,11 +152,13 @@ def _passages(file: str) -> list[Source]:
     return [Source(file, passage.text, passage.line) for passage in cut(text)]
 
 
-def _read(file: str) -> bytes:
+def _read(file: str, *, images: bool) -> bytes:
     if file != STDIN:
         try:
             with Path(file).open("rb") as stream:
                 head = stream.read(_HEAD)
+                if images and kind_of(head):
+                    return head + stream.read(MOST_BYTES)
                 if not _PDF.match(head):
                     _check_text(file, head)  # before the rest of it, which may be huge
                 return head + stream.read()

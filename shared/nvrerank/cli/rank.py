@@ -38,7 +38,8 @@ def rank(
     files: Annotated[
         list[str],
         typer.Argument(
-            help="Text, HTML, JSON lines or PDF (extra pdf); folders; patterns; - is standard input.",
+            help="Text, HTML, JSON lines, PDF (extra pdf), or images for a scorer that reads them; folders; "
+            "patterns; - is standard input.",
             metavar="FILE",
         ),
     ],
@@ -117,7 +118,7 @@ def rank(
         chosen = make_scorer(wanted)
         if instruction is not None:
             chosen = chosen.with_instruction(instruction)
-        sources = read_sources(files)
+        sources = read_sources(files, images=chosen.reads_images)
         scores = [source.score for source in sources]
         if fuse == "zscore" and None in scores:
             raise ValueError(

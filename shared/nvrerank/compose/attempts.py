@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from nvrerank.errors import NVRerankError
@@ -36,10 +36,18 @@ class Call:
         account: That of all calls.
         names: The scorers'.
         on: Errors after which the next one is asked.
+        blind: Indices of scorers that are left out, since there are images and they read none.
     """
 
-    def __init__(self, account: Account, names: list[str], on: tuple[type[NVRerankError], ...]) -> None:
+    def __init__(
+        self,
+        account: Account,
+        names: list[str],
+        on: tuple[type[NVRerankError], ...],
+        blind: Collection[int] = (),
+    ) -> None:
         self.names = names
+        self._blind = blind
         self._account = account
         self._on = on
         self._errors: dict[str, NVRerankError] = {}
@@ -50,10 +58,11 @@ class Call:
 
     def order(self) -> Iterator[int]:
         """Indices of the scorers to ask; the last one in any case."""
-        for index, circuit in enumerate(self._account.circuits):
+        seeing = [index for index in range(len(self.names)) if index not in self._blind]
+        for index in seeing:
             with self._account.lock:
-                admission = circuit.admit(time.monotonic())
-            if admission or index == len(self.names) - 1:
+                admission = self._account.circuits[index].admit(time.monotonic())
+            if admission or index == seeing[-1]:
                 self._admission = admission or "call"
                 yield index
 
@@ -74,13 +83,13 @@ class Call:
     def answered(self, index: int) -> None:
         """Counts the answer, and warns if somebody else answered before.
 
-        A call that was under way when that changed tells nothing new.
+        A call that was under way when that changed tells nothing new, nor does one that not all could answer.
         """
         account = self._account
         with account.lock:
             account.answers[index] += 1
             before = account.answering
-            if before == index or self._number <= account.changed:
+            if self._blind or before == index or self._number <= account.changed:
                 return
             account.answering, account.changed = index, account.calls
         reason = self._errors.get(self.names[before])
@@ -91,9 +100,10 @@ class Call:
     def failed(self) -> NVRerankError:
         """The last error, which notes the others."""
         *others, (_, last) = self._errors.items()
-        for name in self.names[:-1]:
+        for index, name in enumerate(self.names):
             if name not in self._errors:
-                last.add_note(f"{name} was not asked, since it failed before")
+                why = "reads no images" if index in self._blind else "failed before"
+                last.add_note(f"{name} was not asked, since it {why}")
         for name, error in others:
             last.add_note(f"{name} failed, too: {type(error).__name__}: {error}")
         return last

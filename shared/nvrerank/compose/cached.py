@@ -12,6 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from nvrerank._checks import checked_integer
+from nvrerank.images import Passage
 from nvrerank.per_process import PerProcess
 from nvrerank.scorer import Scale, Scored, Scorer, ScoreSource, scoring_errors, settled_identity
 from nvrerank.tracing import current
@@ -224,7 +225,8 @@ class _Notice:
 
 def _key(identity: bytes, query: str, text: str) -> bytes:
     digest = hashlib.blake2b(digest_size=32, person=_FORMAT)
-    for part in (identity, query.encode(), text.encode()):
+    image = [text.image] if isinstance(text, Passage) and text.image else []
+    for part in (identity, query.encode(), text.encode(), *image):
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
     return digest.digest()

@@ -58,6 +58,11 @@ class Composed(Scorer):
         """The inner scorer's."""
         return self._scorers[0].instruction
 
+    @property
+    def reads_images(self) -> bool:
+        """Whether all scorers within do."""
+        return all(scorer.reads_images for scorer in self._scorers)
+
     def token_counter(self, query: str) -> TokenCounter:
         """The inner scorer's."""
         return self._scorers[0].token_counter(query)

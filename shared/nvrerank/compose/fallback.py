@@ -10,6 +10,7 @@ from functools import partial
 
 from nvrerank._checks import checked_integer, checked_number
 from nvrerank.errors import BadResponseError, NVRerankError, ServiceUnavailableError
+from nvrerank.images import has_image
 from nvrerank.per_process import PerProcess
 from nvrerank.scorer import Scored, Scorer, ScoreSource
 
@@ -32,7 +33,8 @@ class Fallback(Composed):
     account.
 
     Its own `scale` and `calibrated` are the first scorer's; `rerank` goes by those of the one that answered.
-    Passages that are too long are each scorer's own affair: `Fallback(Windowed(...), LocalScorer(...))`.
+    Images are for those that read them; the others are passed over. Passages that are too long are each
+    scorer's own affair: `Fallback(Windowed(...), LocalScorer(...))`.
 
     Args:
         *scorers: Two or more, the preferred one first.
@@ -74,19 +76,24 @@ class Fallback(Composed):
         return ", else ".join(self._names())
 
     @property
+    def reads_images(self) -> bool:
+        """Whether one of them does."""
+        return any(scorer.reads_images for scorer in self._scorers)
+
+    @property
     def answers(self) -> Mapping[str, int]:
         """How many calls each scorer answered, by name, in this process."""
         return dict(zip(self._names(), self._account.get().answers, strict=True))
 
     def _score(self, query: str, passages: Sequence[str]) -> list[Scored]:
-        call = Call(self._account.get(), self._names(), self._on)
+        call = self._call(passages)
         for index in call.order():
             with call.asking(index):
                 return self._told(call, index, self._scorers[index].score_clean(query, passages))
         raise call.failed()
 
     async def _ascore(self, query: str, passages: Sequence[str]) -> list[Scored]:
-        call = Call(self._account.get(), self._names(), self._on)
+        call = self._call(passages)
         for index in call.order():
             with call.asking(index):
                 return self._told(call, index, await self._scorers[index].ascore_clean(query, passages))
@@ -94,7 +101,7 @@ class Fallback(Composed):
 
     def _score_many(self, calls: Sequence[tuple[str, Sequence[str]]]) -> list[list[Scored]]:
         """All queries by the same scorer."""
-        call = Call(self._account.get(), self._names(), self._on)
+        call = self._call([text for _, texts in calls for text in texts])
         for index in call.order():
             with call.asking(index):
                 many = self._scorers[index].score_many_clean(calls)
@@ -104,6 +111,11 @@ class Fallback(Composed):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(map(repr, self._scorers))}, {self._options})"
+
+    def _call(self, passages: Sequence[str]) -> Call:
+        seen = any(map(has_image, passages))
+        blind = [index for index, scorer in enumerate(self._scorers) if seen and not scorer.reads_images]
+        return Call(self._account.get(), self._names(), self._on, blind)
 
     def _names(self) -> list[str]:
         """Each scorer's name, with its place where several have the same."""

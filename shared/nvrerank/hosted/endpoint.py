@@ -25,6 +25,7 @@ _OTHERS = re.compile(
     re.IGNORECASE,
 )
 _GATEWAYS = ("ai.api.nvidia.com", "integrate.api.nvidia.com")
+_INFERENCE_HUB, _INTEGRATE = "inference-api.nvidia.com", _GATEWAYS[1]
 _HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9-]{1,128}")
 _PATH = re.compile(r"(/[\w.:-]+)+", re.ASCII)
@@ -61,7 +62,8 @@ def find_endpoint(model: str | None, base_url: str | None, protocol: str | None)
         model: Its name; None: whatever the server has.
         base_url: A server's root, its /v1, a proxy's prefix or a full endpoint; None, or the root of
             NVIDIA's own API: the address follows from the model's name.
-        protocol: "nim", "cohere" or "tei"; None: by the URL's ending, else "nim".
+        protocol: "nim", "cohere" or "tei"; None: by the URL's ending, else "nim", but "cohere" where NVIDIA's
+            own gateways want it.
 
     Raises:
         ValueError: An argument is malformed, or the model is not hosted.
@@ -69,11 +71,28 @@ def find_endpoint(model: str | None, base_url: str | None, protocol: str | None)
     if protocol is not None and protocol not in PROTOCOLS:
         raise ValueError(f"protocol must be one of {', '.join(PROTOCOLS)}, not {protocol!r}")
     parts = urlsplit(HOSTED) if base_url is None else _split(base_url)
+    if _wants_cohere(parts, model, protocol):
+        return _endpoint(parts, "cohere")
     if parts.hostname in _GATEWAYS and parts.path in ("", "/v1"):
         if protocol not in (None, "nim"):
             raise ValueError(f"NVIDIA's hosted API speaks nim, not {protocol}: leave protocol out")
         parts = urlsplit(HOSTED + _hosted_path(model or DEFAULT_MODEL))
     return _endpoint(parts, protocol)
+
+
+def _wants_cohere(parts: SplitResult, model: str | None, protocol: str | None) -> bool:
+    """Whether a gateway's root is meant whose models answer at /v1/rerank, and not at /v1/ranking.
+
+    Source: NVIDIA-NeMo/nemo-platform, pull request 1927. NVIDIA's own models of integrate.api.nvidia.com have
+    an address each at ai.api.nvidia.com, where self-service keys are good; others' have none there.
+    """
+    if parts.path not in ("", "/v1") or protocol not in (None, "cohere"):
+        return False
+    maker, slash, _ = (model or "").partition("/")
+    others = bool(slash) and maker.lower() not in ("nvidia", "nvdev")
+    return parts.hostname == _INFERENCE_HUB or (
+        parts.hostname == _INTEGRATE and (protocol == "cohere" or others)
+    )
 
 
 def hosted_id(model: str | None) -> str:

@@ -22,6 +22,7 @@ from nvrerank.errors import (
     RequestRejectedError,
     ServiceUnavailableError,
 )
+from nvrerank.images import Passage
 
 from .protocols import REPORT
 from .redaction import clean, printable, reason_of
@@ -59,7 +60,7 @@ class ErrorContext:
 
     def clean(self, words: str) -> str:
         """Somebody else's words, safe to show."""
-        return clean(words, secrets=self.settings.credentials.secrets(), texts=self.request.texts)
+        return clean(words, secrets=self.settings.credentials.secrets(), texts=self._texts)
 
     def shown(self, cause: BaseException | None) -> BaseException | None:
         """A cause, if all of its words are safe to show."""
@@ -73,7 +74,13 @@ class ErrorContext:
     def reason_of(self, reply: Reply) -> str | None:
         """Why the server refused, in its words, safe to show."""
         secrets = self.settings.credentials.secrets()
-        return reason_of(reply.body, secrets=secrets, texts=self.request.texts)
+        return reason_of(reply.body, secrets=secrets, texts=self._texts)
+
+    @property
+    def _texts(self) -> list[str]:
+        """All that was sent of the call, images in the words of a request."""
+        texts = self.request.texts
+        return [*texts, *(one.image_url or "" for one in texts if isinstance(one, Passage))]
 
     def request_id_of(self, reply: Reply) -> str | None:
         """The server's name for the request, if it is safe to show."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from nvrerank import batches
 from nvrerank.errors import BadResponseError, RequestRejectedError
+from nvrerank.images import Passage, has_image
 from nvrerank.scorer import Scale
 from nvrerank.windows import Truncate
 
@@ -25,6 +26,7 @@ REPORT = "report it to whoever runs the server"
 
 _FRAME = 1_000  # bytes of a body beside query and passages; a model's name has at most 128 characters
 _ITEM = 16  # bytes around one passage
+_AROUND_IMAGE = 96  # vLLM's list takes more than a NIM's member
 _WORST = 6  # bytes that one character may become
 _BEGUN = re.compile(r"t(ru?)?|f(a(ls?)?)?|n(ul?)?|-|\.?([eE][+-]?)?")  # a token that may go on, or nothing
 _BEGUN_ESCAPE = re.compile(r"u?[0-9a-fA-F]{0,4}")
@@ -81,6 +83,7 @@ class ApiProtocol:
         models: Path that lists the models; from the API's version, or from the server's root ("/...").
         health: Likewise, the path that tells whether the server is ready.
         scale: What its scores are if raw ones are asked for; None: that depends on the server.
+        images: Whether there is a place for images beside texts.
         batch: Passages a request when the caller does not say.
         needs_model: Whether a request names its model.
         optional: Members of the body that a server may refuse, and that are then left out.
@@ -96,6 +99,7 @@ class ApiProtocol:
     models: str = "/v1/models"
     health: str = "/health"
     scale: Scale | None = "logit"
+    images: bool = True
     batch: int = 512
     needs_model: bool = True
     optional: frozenset[str] = frozenset()
@@ -117,15 +121,16 @@ def plan_requests(
     Raises:
         RequestRejectedError: Query or passage is too long for any request; `index` names the passage.
     """
-    frame = _FRAME + more
+    frame = _FRAME + more + sum(_image_size(one) for one in passages if isinstance(one, Passage))
     if (sum(map(len, passages)) + len(query)) * _WORST + len(passages) * _ITEM + frame < MOST_BYTES:
         return batches.by_count(len(passages), at_most)
-    budget = MOST_BYTES - frame - _size(query)
-    sizes = [_size(passage) + _ITEM for passage in passages]
+    budget = MOST_BYTES - _FRAME - more - _size(query)
+    sizes = [_size(passage) + _image_size(passage) + _ITEM for passage in passages]
     if strict and max(sizes) > budget:
         index = sizes.index(max(sizes)) if budget > 0 else None
+        remedy = "scale its image down" if index is not None and has_image(passages[index]) else "shorten it"
         raise RequestRejectedError(
-            f"a request holds at most {MOST_BYTES} bytes with its query: shorten it", index=index
+            f"a request holds at most {MOST_BYTES} bytes with its query: {remedy}", index=index
         )
     return batches.by_bytes(sizes, budget, at_most=at_most)
 
@@ -134,10 +139,23 @@ def _size(text: str) -> int:
     return len(json.dumps(text, ensure_ascii=False).encode())
 
 
+def _image_size(passage: str) -> int:
+    """Bytes of an image as a data URL, and of what stands around it; 0: there is none."""
+    image = passage.image if isinstance(passage, Passage) else None
+    return _AROUND_IMAGE + (len(image) + 2) // 3 * 4 if image else 0
+
+
 def _nim_body(query: str, passages: list[str], truncate: Truncate | None, raw: bool) -> dict[str, Any]:
     """A NIM gives logits alone; `top_n` is not sent: it is refused."""
-    request: dict[str, Any] = {"query": {"text": query}, "passages": [{"text": text} for text in passages]}
+    items = [_nim_passage(one) if isinstance(one, Passage) else {"text": one} for one in passages]
+    request: dict[str, Any] = {"query": {"text": query}, "passages": items}
     return request if truncate is None else request | {"truncate": truncate}
+
+
+def _nim_passage(passage: Passage) -> dict[str, str]:
+    """Whatever there is of text and image; an empty text is refused."""
+    parts = {"text": passage.text, "image": passage.image_url}
+    return {name: part for name, part in parts.items() if part is not None}
 
 
 def _read_nim(count: int, reply: bytes) -> Scores:
@@ -150,12 +168,23 @@ _COHERE_RAW = {"use_activation": False, "activation": False, "raw_scores": True}
 393). Others ignore a member that they don't know, or refuse it, as Cohere's own does (422)."""
 
 _COHERE_TRUNCATE = {"truncate_prompt_tokens": -1}
-"""What asks vLLM to cut at what the model reads; Cohere and Jina cut by themselves."""
+"""What asks vLLM to cut at what the model reads; Cohere and Jina cut by themselves. Not beside images: vLLM
+would cut the tokens that stand for them."""
 
 
 def _cohere_body(query: str, passages: list[str], truncate: Truncate | None, raw: bool) -> dict[str, Any]:
-    request: dict[str, Any] = {"query": query, "documents": passages}
-    return request | (_COHERE_RAW if raw else {}) | (_COHERE_TRUNCATE if truncate == "END" else {})
+    items = [_vllm_document(one) if isinstance(one, Passage) else one for one in passages]
+    cut = truncate == "END" and not any(isinstance(one, dict) for one in items)
+    request: dict[str, Any] = {"query": query, "documents": items}
+    return request | (_COHERE_RAW if raw else {}) | (_COHERE_TRUNCATE if cut else {})
+
+
+def _vllm_document(passage: Passage) -> str | dict[str, Any]:
+    """A list of contents as vLLM takes it (`ScoreMultiModalParam`); its templates put the image first."""
+    if passage.image is None:
+        return str(passage)
+    text = [{"type": "text", "text": passage.text}] if passage.text else []
+    return {"content": [{"type": "image_url", "image_url": {"url": passage.image_url}}, *text]}
 
 
 def _read_cohere(count: int, reply: bytes) -> Scores:
@@ -231,6 +260,7 @@ _TEI = ApiProtocol(
     body=_tei_body,
     read=_read_tei,
     read_models=_read_tei_model,
+    images=False,
     batch=32,
     needs_model=False,
 )

@@ -86,6 +86,9 @@ class HostedScorer(Scorer):
             With "cohere" raw ones are asked for in every way that its servers know, and the replies tell what
             came: the first call decides, and a number outside 0..1 at any time proves logits from then on. A
             server whose first logits are all within 0..1 is mistaken until then: say what you know.
+        reads_images: Whether passages may be `nvrerank.Passage`s with images: a NIM gets them beside texts,
+            vLLM in a list of contents. None: what `nvrerank.MODELS` knows of the model; of one that it does
+            not know a NIM is asked, and refuses for itself.
         extra_body: More members of every request's body; they win over those that ask for raw scores or for
             truncation. No place for secrets: they are part of the repr.
         instruction: What the model is told of its task, sent as "instruction" (vLLM and others) and
@@ -118,6 +121,7 @@ class HostedScorer(Scorer):
         long_passages: LongPassages | None = None,
         truncate: Truncate | EllipsisType | None = ...,
         scale: Scale | None = None,
+        reads_images: bool | None = None,
         extra_body: Mapping[str, object] | None = None,
         instruction: str | None = None,
         verify: bool | str | Path | ssl.SSLContext = True,
@@ -138,6 +142,7 @@ class HostedScorer(Scorer):
             "long_passages": long_passages,
             "truncate": truncate,
             "scale": scale,
+            "reads_images": reads_images,
             "extra_body": extra_body,
             "instruction": instruction,
             "verify": verify,
@@ -172,6 +177,11 @@ class HostedScorer(Scorer):
     def listwise(self) -> bool:
         """Whether the model is known, by its name, to score a passage by the others of its call."""
         return is_listwise(self.name)
+
+    @property
+    def reads_images(self) -> bool:
+        """As told by `reads_images=`, or known of protocol and model."""
+        return self._settings.reads_images
 
     @property
     def identity(self) -> Mapping[str, object] | None:

@@ -18,7 +18,7 @@ from nvrerank.texts import clean_instruction
 from nvrerank.windows import LongPassages, Truncate, settled
 
 from .credentials import Credentials, ExtraHeaders, Key
-from .endpoint import Endpoint, find_endpoint, hosted_id, may_send_key
+from .endpoint import DEFAULT_MODEL, Endpoint, find_endpoint, hosted_id, may_send_key
 
 _MOST_PASSAGES = 512
 _LONGEST_NAME = 128
@@ -52,6 +52,7 @@ class HostedSettings:
         truncate: What the server does with what is still too long; None: as it likes.
         scale: What the scores are; None: the replies tell.
         raw: Whether raw scores are asked for.
+        reads_images: Whether passages may have images.
         extra_body: More members of every request's body.
         instruction: What the model is told of its task; None: nothing.
         extra_bytes: How long both are.
@@ -70,6 +71,7 @@ class HostedSettings:
     truncate: Truncate | None
     scale: Scale | None
     raw: bool
+    reads_images: bool
     extra_body: dict[str, Any]
     instruction: str | None
     extra_bytes: int
@@ -109,6 +111,7 @@ def checked_settings(given: Mapping[str, Any], key: Key, headers: ExtraHeaders) 
         truncate=("NONE" if long == "error" else "END") if isinstance(truncate, EllipsisType) else truncate,
         scale=_checked_scale(scale, endpoint) or endpoint.protocol.scale,
         raw=scale != "probability",
+        reads_images=_sees(given["reads_images"], model, endpoint),
         extra_body=extra,
         instruction=None,
         extra_bytes=len(json.dumps(extra, ensure_ascii=False).encode()),
@@ -150,7 +153,7 @@ def _checked_model(model: str | None) -> str | None:
 
 def _named(model: str | None, endpoint: Endpoint, base_url: str | None) -> str | None:
     """The name that requests carry."""
-    if not endpoint.nvidia or endpoint.protocol.name != "nim":
+    if not endpoint.nvidia or (endpoint.protocol.name != "nim" and model is not None):
         return model
     if model is None and endpoint != find_endpoint(None, None, None):
         raise ValueError(f"name the model that {base_url} serves: model=...")
@@ -189,6 +192,20 @@ def _batch(size: int | None, endpoint: Endpoint, model: str | None) -> int:
     known = models.find(model) if model else None
     most = known.max_passages if known else _MOST_PASSAGES
     return checked_integer("max_batch_size", size, least=1, most=most)
+
+
+def _sees(told: object, model: str | None, endpoint: Endpoint) -> bool:
+    """Whether images may be sent: as told, else as is known of the model; of another one a NIM is asked."""
+    if told is not None and not isinstance(told, bool):
+        raise TypeError(f"reads_images must be a bool or None, not {type(told).__name__}")
+    if told and not endpoint.protocol.images:
+        raise ValueError(f"{endpoint.protocol.name} has no place for images: leave reads_images out")
+    known = models.find(model or (DEFAULT_MODEL if endpoint.nvidia else ""))
+    if told is not None or not endpoint.protocol.images:
+        return bool(told)
+    if endpoint.protocol.name == "nim":
+        return known is None or known.images
+    return known is not None and known.images and not endpoint.nvidia
 
 
 def _checked_long(given: Mapping[str, Any], model: str | None, endpoint: Endpoint) -> LongPassages:

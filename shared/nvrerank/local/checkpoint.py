@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -186,12 +186,14 @@ class Checkpoint:
         config: Its config.json.
         shapes: Shape of each tensor, by name.
         files: The file that holds each tensor, by name.
+        stored: What a tensor is called there, where it has another name.
     """
 
     folder: Path
     config: Config
     shapes: dict[str, tuple[int, ...]]
     files: dict[str, Path]
+    stored: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path) -> Checkpoint:
@@ -210,6 +212,19 @@ class Checkpoint:
             shapes.update(held)
             files.update(dict.fromkeys(held, file))
         return cls(folder, config, shapes, files)
+
+    def part(self, config: Config, prefix: str, new: str) -> Checkpoint:
+        """A model within this one: its configuration, and tensors under `prefix` called by `new` instead."""
+        names = {
+            name: name.replace(prefix, new, 1) if name.startswith(prefix) else name for name in self.files
+        }
+        return Checkpoint(
+            self.folder,
+            config,
+            {names[name]: shape for name, shape in self.shapes.items()},
+            {names[name]: file for name, file in self.files.items()},
+            {now: name for name, now in names.items()},
+        )
 
     def fill(
         self,
@@ -234,9 +249,9 @@ class Checkpoint:
         weights = {}
         for file in sorted(set(self.files.values())):
             with safe_open(file, framework="pt") as opened:
-                for name in needed.keys() & set(opened.keys()):
+                for name in [name for name in needed if self.files[name] == file]:
                     kind = torch.float32 if re.fullmatch(exact, name) else dtype
-                    weights[name] = opened.get_tensor(name).to(device, kind)
+                    weights[name] = opened.get_tensor(self.stored.get(name, name)).to(device, kind)
         module.load_state_dict(weights, assign=True)
         module.requires_grad_(requires_grad=False).eval()
 

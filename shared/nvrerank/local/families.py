@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -43,6 +43,7 @@ class Family:
         asks: Values of config.json with which transformers' class of the same function computes the same;
             absent is its own default. Empty: there is no such class.
         offset: Whether positions are counted from the padding token's id.
+        within: What takes the part that is computed out of a larger model; None: it is all computed.
     """
 
     build: Callable[[Config, Labels], Reranker]
@@ -55,6 +56,7 @@ class Family:
     marks: tuple[str, ...] = ()
     asks: Mapping[str, tuple[object, ...]] = field(default_factory=dict)
     offset: bool = False
+    within: Callable[[Checkpoint], Checkpoint] | None = None
 
     def computes(self, checkpoint: Checkpoint, saved: Saved) -> bool:
         """Whether weights and settings ask for exactly this function."""
@@ -142,9 +144,29 @@ def _roberta(architecture: str) -> Family:
     )
 
 
+def _language_part(checkpoint: Checkpoint) -> Checkpoint:
+    """NVIDIA's VL reranker without its eyes: of a text it computes what the Llama rerankers do.
+
+    Source: configuration_ and processing_llama_nemotron_vl.py of nvidia/llama-nemotron-rerank-vl-1b-v2.
+    """
+    config = checkpoint.config
+    config.expect("prompt_template", "v1")
+    inner = config.section("llm_config")
+    if inner is None:
+        raise config.wrong("llm_config", "an object")
+    inner.expect("model_type", "llama_bidirec")
+    own = {name: config.values.get(name) for name in ("pooling", "temperature", "id2label", "problem_type")}
+    return checkpoint.part(Config(config.file, {**inner.values, **own}), "model.language_model.", "model.")
+
+
 FAMILIES = {
     "llama": _nvidia(8192, "pooling"),
     "llama_bidirec": _nvidia(8192),
+    "llama_nemotron_vl_rerank": replace(
+        _nvidia(8192, "pooling", "prompt_template"),
+        within=_language_part,
+        not_needed=r"model\.(vision_model|mlp1)\..*|lm_head\.weight|.*\.rotary_emb\.inv_freq",
+    ),
     "mistral": _nvidia(512, "pooling"),
     "mistralbidirectional": _nvidia(512),
     "bert": Family(
@@ -202,6 +224,7 @@ def load_model(
             tokenizer.check(checkpoint.folder, checkpoint.config.size("vocab_size"))
             return load_listwise(checkpoint, tokenizer, settings)
         if family is not None:
+            checkpoint = family.within(checkpoint) if family.within else checkpoint
             tokenizer = SavedTokenizer.read(checkpoint.folder)
             tokenizer.check(checkpoint.folder, checkpoint.config.size("vocab_size"))
             if family.reads(checkpoint.config, tokenizer):

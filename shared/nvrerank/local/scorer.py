@@ -337,6 +337,7 @@ class LocalScorer(Scorer):
         return model if wanted is None else replace(model, context=wanted)
 
     def _fit_batches(self, config: Config) -> None:
+        config = config.section("llm_config") or config
         sizes = [config.size(name) for name in _HIDDEN_SIZES if name in config.values]
         hidden = max(sizes, default=_USUAL_SIZE)
         free, _ = torch.cuda.mem_get_info(self._settings.device)

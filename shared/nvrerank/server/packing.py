@@ -62,6 +62,11 @@ class PackedScorer(Scorer):
         return self._loaded.is_set() and self.failure is None
 
     @property
+    def reads_images(self) -> bool:
+        """The inner scorer's."""
+        return self.scorer.reads_images
+
+    @property
     def listwise(self) -> bool:
         """The inner scorer's."""
         return self.scorer.listwise

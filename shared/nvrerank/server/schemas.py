@@ -10,10 +10,20 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
+from nvrerank.images import Passage, is_data_url
 from nvrerank.ranking import ScoreMode
 from nvrerank.results import Ranking
 from nvrerank.texts import encodable, is_blank
@@ -94,17 +104,44 @@ class NimText(BaseModel):
     text: Text
 
 
+def _as_passage(image: str) -> str:
+    """Only what a data URL holds: a path or an address would be of this machine's."""
+    if not is_data_url(image):
+        raise ValueError("it must be a data URL in base64")
+    return Passage(image=image)
+
+
+class NimPassage(BaseModel):
+    """A passage of a NIM's request: a text, an image, or both."""
+
+    model_config = RankingRequest.model_config
+    text: Text | None = None
+    image: Annotated[str, AfterValidator(_as_passage)] | None = None
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> Self:
+        if self.text is None and self.image is None:
+            raise ValueError("it needs a text or an image")
+        return self
+
+
+def _joined(passage: NimPassage) -> str:
+    if not isinstance(passage.image, Passage):
+        return passage.text or ""
+    return Passage(passage.text, passage.image.image)
+
+
 class NimRequest(RankingRequest):
     """A NIM's `POST /v1/ranking`."""
 
     model: ModelName
     query: NimText
-    passages: Annotated[list[NimText], Field(min_length=1, max_length=MAX_PASSAGES)]
+    passages: Annotated[list[NimPassage], Field(min_length=1, max_length=MAX_PASSAGES)]
     truncate: Literal["NONE", "END"] = "NONE"
 
     def question(self) -> Question:
         """As promised by `RankingRequest`."""
-        passages = [passage.text for passage in self.passages]
+        passages = [_joined(passage) for passage in self.passages]
         return Question(self.query.text, passages, "passages", self.model, cut=self.truncate == "END")
 
     def reply(self, ranking: Ranking, model: str) -> Any:  # noqa: ARG002  # a NIM does not name it
