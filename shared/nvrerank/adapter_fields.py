@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from types import EllipsisType
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
@@ -366,6 +367,10 @@ class RerankFields(BaseModel):
             dumped["scorer"] = self._spec
         dropped = ("scorer",) if self._own else _SETTINGS.keys() - {"scorer"}
         return {name: value for name, value in dumped.items() if name not in dropped}
+
+    def _with_top_n(self, top_n: int | EllipsisType | None) -> Self:
+        """This adapter, or for a call that says how many it wants a copy that does."""
+        return self if top_n is ... else self.model_copy(update={"top_n": top_n})
 
     def _rank_options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _RANK_OPTIONS}
