@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import EllipsisType
 from typing import Any
 
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
@@ -52,6 +53,45 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
     def class_name(cls) -> str:
         """The name this class has in traces and in `to_dict()`."""
         return "NVIDIARerank"
+
+    def postprocess_nodes(
+        self,
+        nodes: list[NodeWithScore],
+        query_bundle: QueryBundle | None = None,
+        query_str: str | None = None,
+        *,
+        top_n: int | EllipsisType | None = ...,
+    ) -> list[NodeWithScore]:
+        """Reranks nodes.
+
+        Args:
+            nodes: The candidates, in retrieval order; they are not changed.
+            query_bundle: The question; not blank.
+            query_str: The same as a string.
+            top_n: At most so many in this call; None: all; else as the reranker has it.
+
+        Returns:
+            `RerankedNode`s of those that stay, best first.
+
+        Raises:
+            TypeError: An argument is of the wrong type.
+            ValueError: There is no query, or it is blank.
+            nvrerank.NVRerankError: The scorer failed (unless `on_error="passthrough"`).
+        """
+        self = self._with_top_n(top_n)  # noqa: PLW0642 (for this call)
+        return super().postprocess_nodes(nodes, query_bundle, query_str)
+
+    async def apostprocess_nodes(
+        self,
+        nodes: list[NodeWithScore],
+        query_bundle: QueryBundle | None = None,
+        query_str: str | None = None,
+        *,
+        top_n: int | EllipsisType | None = ...,
+    ) -> list[NodeWithScore]:
+        """As `postprocess_nodes`, without blocking the event loop."""
+        self = self._with_top_n(top_n)  # noqa: PLW0642 (for this call)
+        return await super().apostprocess_nodes(nodes, query_bundle, query_str)
 
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
