@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from types import EllipsisType
 from typing import Any, Literal
 
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager, Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
-from langchain_core.runnables import RunnableConfig, RunnableLambda, ensure_config
+from langchain_core.runnables import RunnableLambda, ensure_config
 
 from nvrerank import arerank, rerank
 from nvrerank.adapter_fields import RerankFields
@@ -16,14 +17,15 @@ from nvrerank.adapters import Candidates, checked_candidates
 from nvrerank.fusion import as_data, as_fusion
 
 from .documents import (
-    DOCUMENTS_KEYS,
-    QUERY_KEYS,
+    PLACE_KEY,
+    SCORE_KEY,
     candidates_of,
+    numbered,
     ranked_documents,
     retrieval_scores,
-    value_of,
 )
 from .openinference import under_run
+from .runnables import Asked, step, where
 
 
 class NVIDIARerank(RerankFields, BaseDocumentCompressor):
@@ -60,6 +62,7 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         query: str,
         callbacks: Callbacks | None = None,
         *,
+        top_n: int | EllipsisType | None = ...,
         instruction: str | None = None,
     ) -> list[Document]:
         """Reranks documents.
@@ -68,6 +71,7 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
             documents: The candidates, in retrieval order; they are not changed.
             query: The question; not blank.
             callbacks: Whom to tell; None: the callbacks of the chain this call is made in.
+            top_n: At most so many in this call; None: all; else as the reranker has it.
             instruction: What the model is told of its task; None: as the field says.
 
         Returns:
@@ -78,11 +82,12 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
             ValueError: The query is blank.
             nvrerank.NVRerankError: The scorer failed (unless `on_error="passthrough"`).
         """
+        self = self._for_call(top_n, instruction)  # noqa: PLW0642
         candidates = checked_candidates(documents, Document, "documents")
         run = self._start(CallbackManager, callbacks, query, candidates)
         try:
             with under_run(run, self._reranker_attributes()):
-                ranked = rerank(**self._rank_arguments(query, *_of(candidates), instruction))
+                ranked = rerank(**self._rank_arguments(query, *_of(candidates)))
             result = ranked_documents(candidates, ranked, self.score_mode)
         except BaseException as error:
             run.on_chain_error(error)
@@ -96,20 +101,59 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
         query: str,
         callbacks: Callbacks | None = None,
         *,
+        top_n: int | EllipsisType | None = ...,
         instruction: str | None = None,
     ) -> list[Document]:
         """As `compress_documents`, without blocking the event loop."""
+        self = self._for_call(top_n, instruction)  # noqa: PLW0642
         candidates = checked_candidates(documents, Document, "documents")
         run = await self._start(AsyncCallbackManager, callbacks, query, candidates)
         try:
             with under_run(run, self._reranker_attributes()):
-                ranked = await arerank(**await self._arank_arguments(query, *_of(candidates), instruction))
+                ranked = await arerank(**await self._arank_arguments(query, *_of(candidates)))
             result = ranked_documents(candidates, ranked, self.score_mode)
         except BaseException as error:
             await run.on_chain_error(error)
             raise
         await run.on_chain_end({"documents": result})
         return result
+
+    def rerank(
+        self,
+        documents: Iterable[str | Document],
+        query: str,
+        *,
+        top_n: int | EllipsisType | None = ...,
+        instruction: str | None = None,
+        callbacks: Callbacks | None = None,
+    ) -> list[dict[str, Any]]:
+        """Reranks texts or documents and tells where they stood, as Cohere's class does.
+
+        Args:
+            documents: The candidates, in retrieval order.
+            query: The question; not blank.
+            top_n: At most so many; None: all; else as the reranker has it.
+            instruction: What the model is told of its task; None: as the field says.
+            callbacks: As for `compress_documents`, whose errors it raises.
+
+        Returns:
+            `{"index": ..., "relevance_score": ...}` of those that stay, best first.
+        """
+        told: dict[str, Any] = {"top_n": top_n, "instruction": instruction}
+        return _places(self.compress_documents(_candidates(documents), query, callbacks, **told))
+
+    async def arerank(
+        self,
+        documents: Iterable[str | Document],
+        query: str,
+        *,
+        top_n: int | EllipsisType | None = ...,
+        instruction: str | None = None,
+        callbacks: Callbacks | None = None,
+    ) -> list[dict[str, Any]]:
+        """As `rerank`, without blocking the event loop."""
+        told: dict[str, Any] = {"top_n": top_n, "instruction": instruction}
+        return _places(await self.acompress_documents(_candidates(documents), query, callbacks, **told))
 
     def as_runnable(
         self, *, query_key: str | None = None, documents_key: str | None = None
@@ -118,25 +162,29 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
 
         `RunnablePassthrough.assign(context=reranker.as_runnable()) | prompt | llm` takes, for instance,
         `{"question": "...", "context": [Document(...), ...]}`. A key that is missing is a `ValueError` that
-        names it.
+        names it. `config={"configurable": {"top_n": 3}}` is for one call; so is
+        "instruction".
 
         Args:
-            query_key: Where the query is; None: the first there is of "query", "question", "input".
+            query_key: Where the query is, or messages, of which the last of a person's is the query; None:
+                the first there is of "query", "question", "input", "messages".
             documents_key: Where the documents are; None: the first there is of "documents", "context".
         """
-        query_keys = QUERY_KEYS if query_key is None else (query_key,)
-        documents_keys = DOCUMENTS_KEYS if documents_key is None else (documents_key,)
+        return step(self, where(query_key, documents_key), lambda _, documents: documents)
 
-        def asked(inputs: Mapping[str, Any]) -> tuple[Any, Any]:
-            return value_of(inputs, documents_keys), value_of(inputs, query_keys)
+    def as_node(
+        self, *, query_key: str | None = None, documents_key: str | None = None
+    ) -> RunnableLambda[Any, dict[str, list[Document]]]:
+        """A node of a LangGraph graph, from the state to its documents, reranked, under the key they came by.
 
-        def rerank_documents(inputs: Mapping[str, Any], config: RunnableConfig) -> list[Document]:
-            return self.compress_documents(*asked(inputs), config.get("callbacks"))
+        `graph.add_node("rerank", reranker.as_node())`. The state is a mapping, a dataclass or a pydantic
+        model; its keys are found as by `as_runnable`.
+        """
+        return step(self, where(query_key, documents_key), lambda asked, documents: {asked.key: documents})
 
-        async def arerank_documents(inputs: Mapping[str, Any], config: RunnableConfig) -> list[Document]:
-            return await self.acompress_documents(*asked(inputs), config.get("callbacks"))
-
-        return RunnableLambda(rerank_documents, arerank_documents, name="rerank_documents")
+    def with_query(self, query: str) -> RunnableLambda[Iterable[Document], list[Document]]:
+        """A runnable from documents to those that answer this query: `retriever | reranker.with_query(q)`."""
+        return step(self, lambda documents: Asked(documents, query), lambda _, documents: documents)
 
     def _start(
         self,
@@ -159,6 +207,16 @@ class NVIDIARerank(RerankFields, BaseDocumentCompressor):
             return {}
         top_k = {} if self.top_n is None else {"reranker.top_k": self.top_n}
         return {"reranker.model_name": self.scorer.name, **top_k}
+
+
+def _candidates(documents: Iterable[str | Document]) -> list[Document]:
+    if isinstance(documents, str) or not isinstance(documents, Iterable):
+        raise TypeError(f"documents must be a list of texts or documents, not one {type(documents).__name__}")
+    return numbered(Document(one) if isinstance(one, str) else one for one in documents)
+
+
+def _places(documents: Iterable[Document]) -> list[dict[str, Any]]:
+    return [{"index": one.metadata[PLACE_KEY], SCORE_KEY: one.metadata[SCORE_KEY]} for one in documents]
 
 
 def _of(documents: list[Document]) -> tuple[Candidates, Callable[[], list[float | None]]]:

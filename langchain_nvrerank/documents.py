@@ -1,4 +1,4 @@
-"""Document <-> passage, and where a chain's mapping keeps the query and the documents. Pure."""
+"""Document <-> passage, and where a chain's or a graph's input has the query and the documents. Pure."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.documents import Document
+from langchain_core.messages import HumanMessage
 
 from nvrerank import Ranked, Ranking
-from nvrerank.adapters import Candidates, first_known, passed_through
+from nvrerank.adapters import Candidates, checked_candidates, first_known, passed_through
 from nvrerank.images import ImageSource
 from nvrerank.ranking import ScoreMode
 from nvrerank.texts import span_before_cleaning
@@ -23,10 +24,11 @@ QUERY_TRUNCATED_KEY = "relevance_query_truncated"
 FUSED_KEY = "fused_score"
 SOURCE_KEY = "relevance_source"
 IMAGE_KEY = "image"
+PLACE_KEY = "nvrerank_place"
 _IMAGE = re.compile(r"data:image|[A-Za-z][A-Za-z0-9+.-]*://[^/?#]")
 
 RETRIEVAL_SCORE_KEYS = (RETRIEVAL_SCORE_KEY, SCORE_KEY, "score")
-QUERY_KEYS = ("query", "question", "input")
+QUERY_KEYS = ("query", "question", "input", "messages")
 DOCUMENTS_KEYS = ("documents", "context")
 
 
@@ -47,6 +49,18 @@ def candidates_of(documents: Sequence[Document]) -> Candidates:
         if isinstance(image := one.metadata.get(IMAGE_KEY), str) and _IMAGE.match(image)
     }
     return Candidates([one.page_content for one in documents], images)
+
+
+def numbered(documents: Iterable[Document]) -> list[Document]:
+    """Copies that know their place, from 0, in their metadata.
+
+    Raises:
+        TypeError: One is no document.
+    """
+    return [
+        one.model_copy(update={"metadata": {**one.metadata, PLACE_KEY: place}})
+        for place, one in enumerate(checked_candidates(documents, Document, "documents"))
+    ]
 
 
 def ranked_documents(
@@ -74,21 +88,35 @@ def ranked_documents(
     return copies
 
 
-def value_of(inputs: Mapping[str, Any], keys: Sequence[str]) -> Any:
-    """The value under the first of `keys` that a chain's mapping has.
+def fields_of(inputs: Any) -> Mapping[str, Any]:
+    """A mapping as it is; of a dataclass or a pydantic model, as a graph's state may be, its fields.
 
     Raises:
-        TypeError: The input is not a mapping.
-        ValueError: It has none of the keys; the message names them and those it has.
+        TypeError: The input is nothing of the kind.
     """
-    if not isinstance(inputs, Mapping):
+    known = inputs if isinstance(inputs, Mapping) else getattr(inputs, "__dict__", None)
+    if known is None:
         raise TypeError(f"give a mapping with the query and the documents, not one {type(inputs).__name__}")
+    return known
+
+
+def key_of(inputs: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """The first of `keys` that there is.
+
+    Raises:
+        ValueError: There is none; the message names them and those there are.
+    """
     for key in keys:
         if key in inputs:
-            return inputs[key]
+            return key
     wanted = " or ".join(map(repr, keys))
     found = ", ".join(map(repr, inputs)) or "none"
-    raise ValueError(f"the input has no {wanted} (its keys: {found}): name yours in as_runnable()")
+    raise ValueError(f"the input has no {wanted} (its keys: {found}): name yours by query_key, documents_key")
+
+
+def last_question(messages: Iterable[Any]) -> str:
+    """The text of the last message that a person wrote; "" if there is none."""
+    return next((str(one.text) for one in reversed(list(messages)) if isinstance(one, HumanMessage)), "")
 
 
 def _mark(metadata: dict[str, Any], text: str, one: Ranked, blank_score: float) -> None:

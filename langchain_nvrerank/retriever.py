@@ -12,13 +12,16 @@ from langchain_core.runnables.utils import ConfigurableFieldSpec
 from pydantic import AliasChoices, ConfigDict, Field
 from pydantic.json_schema import SkipJsonSchema
 
+from .runnables import of_call
+
 
 class RerankRetriever(BaseRetriever):
     """Retrieves, then reranks; a runnable from a query to documents.
 
     Let the base retriever find many (`search_kwargs={"k": 40}`); the reranker's `top_n` says how many
-    of them stay. Arguments of a call go to the base retriever: `retriever.invoke(query, filter=...)`; so does
-    the caller's config with its `configurable`, tags and metadata.
+    of them stay, and `config={"configurable": {"top_n": 3}}` says it for one call. Arguments of a call go to
+    the base retriever: `retriever.invoke(query, filter=...)`; so does the caller's config with its
+    `configurable`, tags and metadata.
 
     Attributes:
         base_retriever: Finds the candidates: any runnable from a query to documents.
@@ -70,7 +73,9 @@ class RerankRetriever(BaseRetriever):
     ) -> list[Document]:
         config = patch_config(_config, callbacks=run_manager.get_child())
         found = self.base_retriever.invoke(query, config, **kwargs)
-        return list(self.reranker.compress_documents(found, query, run_manager.get_child()))
+        return list(
+            self.reranker.compress_documents(found, query, run_manager.get_child(), **of_call(_config))
+        )
 
     async def _aget_relevant_documents(
         self,
@@ -82,4 +87,6 @@ class RerankRetriever(BaseRetriever):
     ) -> list[Document]:
         config = patch_config(_config, callbacks=run_manager.get_child())
         found = await self.base_retriever.ainvoke(query, config, **kwargs)
-        return list(await self.reranker.acompress_documents(found, query, run_manager.get_child()))
+        return list(
+            await self.reranker.acompress_documents(found, query, run_manager.get_child(), **of_call(_config))
+        )

@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from types import EllipsisType
 from typing import Any
 
 from llama_index.core.callbacks import CallbackManager, CBEventType, EventPayload
@@ -62,10 +63,28 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
         query_bundle: QueryBundle | None = None,
         query_str: str | None = None,
         *,
+        top_n: int | EllipsisType | None = ...,
         instruction: str | None = None,
     ) -> list[NodeWithScore]:
-        """Reranks nodes; `instruction` takes the place of the field's."""
-        return super(NVIDIARerank, self._told(instruction)).postprocess_nodes(nodes, query_bundle, query_str)
+        """Reranks nodes.
+
+        Args:
+            nodes: The candidates, in retrieval order; they are not changed.
+            query_bundle: The question; not blank.
+            query_str: The same as a string.
+            top_n: At most so many in this call; None: all; else as the reranker has it.
+            instruction: What the model is told of its task; None: as the field says.
+
+        Returns:
+            `RerankedNode`s of those that stay, best first.
+
+        Raises:
+            TypeError: An argument is of the wrong type.
+            ValueError: There is no query, or it is blank.
+            nvrerank.NVRerankError: The scorer failed (unless `on_error="passthrough"`).
+        """
+        self = self._for_call(top_n, instruction)  # noqa: PLW0642
+        return super().postprocess_nodes(nodes, query_bundle, query_str)
 
     async def apostprocess_nodes(
         self,
@@ -73,14 +92,12 @@ class NVIDIARerank(RerankFields, BaseNodePostprocessor):
         query_bundle: QueryBundle | None = None,
         query_str: str | None = None,
         *,
+        top_n: int | EllipsisType | None = ...,
         instruction: str | None = None,
     ) -> list[NodeWithScore]:
         """As `postprocess_nodes`, without blocking the event loop."""
-        told = self._told(instruction)
-        return await super(NVIDIARerank, told).apostprocess_nodes(nodes, query_bundle, query_str)
-
-    def _told(self, instruction: str | None) -> NVIDIARerank:
-        return self if instruction is None else self.model_copy(update={"instruction": instruction})
+        self = self._for_call(top_n, instruction)  # noqa: PLW0642
+        return await super().apostprocess_nodes(nodes, query_bundle, query_str)
 
     def _postprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None

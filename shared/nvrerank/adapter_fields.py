@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from functools import partial
+from types import EllipsisType
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import (
@@ -387,6 +388,12 @@ class RerankFields(BaseModel):
         dropped = ("scorer",) if self._own else _SETTINGS.keys() - {"scorer"}
         return {name: value for name, value in dumped.items() if name not in dropped}
 
+    def _for_call(self, top_n: int | EllipsisType | None, instruction: str | None) -> Self:
+        """This adapter, or for a call that says how many it wants, or why, a copy that does."""
+        asked = {} if top_n is ... else {"top_n": top_n}
+        told = {} if instruction is None else {"instruction": instruction}
+        return self.model_copy(update=asked | told) if asked or told else self
+
     def _rank_options(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in _RANK_OPTIONS}
 
@@ -395,21 +402,19 @@ class RerankFields(BaseModel):
         query: str,
         candidates: Candidates,
         retrieval_scores: Callable[[], list[float | None]],
-        instruction: str | None = None,
     ) -> dict[str, Any]:
         """Arguments of `rerank`."""
         fetch = self.fetch_images
         scorer, passages, images = readable_images(self.scorer, candidates, fetch_images=fetch)
         if images:
             scorer, passages = with_images(scorer, passages, images, fetch_images=fetch)
-        return self._asked(scorer, query, passages, retrieval_scores, instruction)
+        return self._asked(scorer, query, passages, retrieval_scores)
 
     async def _arank_arguments(
         self,
         query: str,
         candidates: Candidates,
         retrieval_scores: Callable[[], list[float | None]],
-        instruction: str | None = None,
     ) -> dict[str, Any]:
         """As `_rank_arguments`; images are read in a thread."""
         fetch = self.fetch_images
@@ -417,7 +422,7 @@ class RerankFields(BaseModel):
         if images:
             reading = partial(with_images, scorer, passages, images, fetch_images=fetch)
             scorer, passages = await asyncio.to_thread(reading)
-        return self._asked(scorer, query, passages, retrieval_scores, instruction)
+        return self._asked(scorer, query, passages, retrieval_scores)
 
     def _asked(
         self,
@@ -425,13 +430,11 @@ class RerankFields(BaseModel):
         query: str,
         passages: Sequence[str],
         retrieval_scores: Callable[[], list[float | None]],
-        instruction: str | None,
     ) -> dict[str, Any]:
         fusion = as_fusion(self.fuse)
         known = retrieval_scores() if fusion and fusion.needs_scores else None
         asked = {"scorer": scorer, "query": query, "passages": passages, "retrieval_scores": known}
-        told = self.instruction if instruction is None else instruction
-        return asked | self._rank_options() | {"instruction": told}
+        return asked | self._rank_options() | {"instruction": self.instruction}
 
     def _server(self) -> str | None:
         """`base_url` as this adapter reads it."""

@@ -105,6 +105,11 @@ def has_image(passage: str) -> bool:
     return isinstance(passage, Passage) and passage.image is not None
 
 
+def caption_of(passage: str) -> str:
+    """What a person reads in a passage's place: its text, "(image)" for an image without one."""
+    return "(image)" if has_image(passage) and not passage else passage
+
+
 def kind_of(data: bytes) -> str | None:
     """What an image is by its first bytes, "image/png" or "image/jpeg"; None: something else."""
     return next((kind for beginning, kind in _KINDS.items() if data.startswith(beginning)), None)

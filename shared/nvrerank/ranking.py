@@ -246,16 +246,18 @@ def finish(
         if least is None or (score >= least and not tiers[at]):
             one, key = scored[at], None if fused is None else fused[at]
             by = None if one.source is None else one.source.name
-            ranked.append(Ranked(places[at], score, one.truncated, one.window, key, by, tiers[at] > 0))
+            place, cut = places[at], tiers[at] > 0
+            text = prepared.passages[place]
+            ranked.append(Ranked(place, score, one.truncated, one.window, key, by, cut, text))
     if least is None:
-        ranked += [Ranked(place, None) for place, slot in enumerate(prepared.slots) if slot is None]
-    cut = any(map(_QUERY_TRUNCATED, scores))
+        blank = [place for place, slot in enumerate(prepared.slots) if slot is None]
+        ranked += [Ranked(place, None, text=prepared.passages[place]) for place in blank]
     return Ranking(
         ranked[: options.top_n],
         prepared.query,
         prepared.passages,
         prepared.retrieval_scores,
-        query_truncated=cut,
+        query_truncated=any(map(_QUERY_TRUNCATED, scores)),
         answered_by=source.name,
     )
 
@@ -349,5 +351,5 @@ def _passthrough(reason: str, prepared: Prepared, options: RankOptions) -> Ranki
 
 
 def _unscored(prepared: Prepared, top_n: int | None) -> Ranking:
-    ranked = [Ranked(index, None) for index in range(len(prepared.slots))]
+    ranked = [Ranked(index, None, text=text) for index, text in enumerate(prepared.passages)]
     return Ranking(ranked[:top_n], prepared.query, prepared.passages, prepared.retrieval_scores)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self, SupportsIndex, overload
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -25,6 +25,7 @@ class Ranked:
         source: The name of the scorer that gave the score, where several could have; None: there is one.
         cut: Whether a `Cascade` cut it: its score is a place below those that the strong scorer gave, not one
             of that scorer's.
+        text: The passage, as `Ranking.passages` has it; neither compared nor in the repr.
     """
 
     index: int
@@ -34,10 +35,13 @@ class Ranked:
     fused: float | None = None
     source: str | None = None
     cut: bool = False
+    text: str = field(default="", compare=False, repr=False)
 
 
 class Ranking(list[Ranked]):
     """What `rerank` returns: a list of `Ranked`, best first, that knows what was ranked.
+
+    A slice of it is a `Ranking` too; `print` shows a table.
 
     Attributes:
         query: The query, as it was scored.
@@ -78,6 +82,25 @@ class Ranking(list[Ranked]):
         from .show import to_pandas  # upwards: the room is opened only for whoever wants to see
 
         return to_pandas(self)
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Ranked: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> Ranked | Self:
+        found = super().__getitem__(index)
+        if isinstance(found, Ranked):
+            return found
+        part = type(self)(found, self.query, self.passages)
+        part.__dict__.update(self.__dict__)
+        return part
+
+    def __str__(self) -> str:
+        from .show import text_table
+
+        return text_table(self)
 
     def _repr_html_(self) -> str:
         from .show import table

@@ -469,3 +469,22 @@ def test_a_record_that_names_its_source_is_ranked_by_what_that_says(rank):
     ranking = rank(OfTwo(), "q", ["0.9", "0.2", "0.4"], score_mode="sigmoid", threshold=0.0)
     assert [(one.index, one.score, one.source) for one in ranking] == [(2, 0.4, "best")]
     assert ranking.answered_by == "best"
+
+
+def test_each_place_has_its_text(rank):
+    ranked = rank(ByTable(), "q", ["a", " ", "ccc\ud800", "ccc\ud800"])
+    assert [one.text for one in ranked] == ["ccc\ufffd", "ccc\ufffd", "a", " "]
+    failed = Raises(ServiceUnavailableError("down"))
+    with pytest.warns(PassthroughWarning):
+        assert [one.text for one in rank(failed, "q", ABC, on_error="passthrough")] == ABC
+    assert ranked[0] == Ranked(2, 4.0)  # it is not compared
+
+
+def test_a_slice_is_a_ranking_of_the_same_passages(rank):
+    ranked = rank(ByTable(a=1.0, b=3.0, c=2.0), "q", ABC, retrieval_scores=[3, 2, 1])
+    part = ranked[1:]
+    assert type(part) is Ranking
+    assert part == [Ranked(2, 2.0), Ranked(0, 1.0)]
+    assert vars(part) == vars(ranked)
+    assert ranked[-1] == Ranked(0, 1.0)
+    assert pickle.loads(pickle.dumps(part)) == part

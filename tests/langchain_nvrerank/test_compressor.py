@@ -1,5 +1,6 @@
 """What comes back from `compress_documents` and `acompress_documents`."""
 
+import asyncio
 import copy
 import math
 import sqlite3
@@ -232,3 +233,39 @@ def test_after_a_passthrough_a_score_that_was_not_there_is_none(compress: Compre
     ]
     (again,) = compress(NVIDIARerank(scorer=ByLength()), found[:1], "q")
     assert again.metadata == {"place": 0, "relevance_score": -9.0}
+
+
+@pytest.fixture(params=["sync", "async"])
+def places(request: pytest.FixtureRequest) -> Callable[..., list[dict[str, Any]]]:
+    def placed(reranker: NVIDIARerank, *arguments: Any, **named: Any) -> list[dict[str, Any]]:
+        if request.param == "sync":
+            return reranker.rerank(*arguments, **named)
+        return asyncio.run(reranker.arerank(*arguments, **named))
+
+    return placed
+
+
+def test_texts_come_back_as_places_and_scores(places: Callable[..., list[dict[str, Any]]]) -> None:
+    reranker = NVIDIARerank(scorer=ByLength(), top_n=2)
+    assert places(reranker, ["a", "ccc", Document("bb", metadata={"index": 7})], "q") == [
+        {"index": 1, "relevance_score": -7.0},
+        {"index": 2, "relevance_score": -8.0},
+    ]
+    assert places(reranker, ["a", " "], "q")[1] == {"index": 1, "relevance_score": -math.inf}
+    assert [one["index"] for one in places(reranker, ["a", "ccc", "bb"], "q", top_n=None)] == [1, 2, 0]
+    assert places(reranker, [], "q") == []
+
+
+@pytest.mark.parametrize("wrong", ["abc", [1], 3])
+def test_what_is_neither_texts_nor_documents_is_a_type_error(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="documents"):
+        NVIDIARerank(scorer=ByLength()).rerank(wrong, "q")
+
+
+@pytest.mark.parametrize(("top_n", "count"), [(0, 0), (1, 1), (9, 3), (None, 3)])
+def test_a_call_may_say_how_many(compress: Compress, top_n: int | None, count: int) -> None:
+    reranker = NVIDIARerank(scorer=ByLength(), top_n=2)
+    assert len(compress(reranker, documents("a", "ccc", "bb"), "q", top_n=top_n)) == count
+    assert len(compress(reranker, documents("a", "ccc", "bb"), "q")) == 2
+    with pytest.raises(ValueError, match="top_n must be"):
+        compress(reranker, documents("a"), "q", top_n=-1)

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 
 def run(code: str) -> str:
     answer = subprocess.run(  # our own interpreter and code
@@ -29,3 +31,25 @@ except nvrerank.MissingExtraError as error:
     message = run(code)
     assert message.startswith("langchain_nvrerank needs langchain_core")
     assert message.endswith("pip install 'nvrerank[langchain]'")
+
+
+def test_only_what_is_for_agents_needs_more_than_langchain_s_core() -> None:
+    code = """
+import sys
+import nvrerank
+sys.modules["langchain"] = None
+import langchain_nvrerank
+try:
+    langchain_nvrerank.RerankMiddleware
+except nvrerank.MissingExtraError as error:
+    print("langgraph" in sys.modules, error)
+"""
+    wanted = "pip install 'nvrerank[langchain-agents]'"
+    assert run(code) == f"False RerankMiddleware needs langchain: {wanted}"
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    import langchain_nvrerank
+
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        langchain_nvrerank.nonsense  # noqa: B018

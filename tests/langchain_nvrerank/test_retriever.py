@@ -179,3 +179,9 @@ def test_a_typo_in_its_arguments_is_an_error(base: BaseRetriever) -> None:
 @pytest.mark.parametrize("mode", ["validation", "serialization"])
 def test_its_json_schema_can_be_had(mode: Any) -> None:
     assert "reranker" in RerankRetriever.model_json_schema(mode=mode)["properties"]
+
+
+def test_a_call_may_say_how_many(call: Call, base: BaseRetriever) -> None:
+    retriever = RerankRetriever(base_retriever=base, reranker=NVIDIARerank(scorer=ByLength(), top_n=1))
+    assert len(call(retriever, "q", {"configurable": {"top_n": 2}})) == 2
+    assert len(call(retriever, "q")) == 1

@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypedDict
 
 import pytest
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.language_models.fake_chat_models import ParrotFakeChatModel
+from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompts import ChatPromptTemplate
-from langchain_core.runnables import RunnablePassthrough
+from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
 from langchain_core.vectorstores import InMemoryVectorStore
+from langgraph.graph import START, StateGraph
+from pydantic import BaseModel
 
 from langchain_nvrerank import NVIDIARerank
 from nvrerank import Scorer
@@ -115,3 +119,57 @@ async def test_a_reranker_run_is_an_event_of_its_own_kind() -> None:
     inputs = {"query": "cat", "documents": documents()}
     kinds = [event["event"] async for event in runnable.astream_events(inputs, version="v2")]
     assert {"on_reranker_start", "on_reranker_end"} <= set(kinds)
+
+
+def test_a_retriever_and_a_query_compose_in_one_line(call: Call) -> None:
+    reranker = NVIDIARerank(scorer=ByOverlap(), top_n=1)
+    retriever = RunnableLambda(lambda _query: documents())
+    assert call(retriever | reranker.with_query("cat fish"), "cat")[0].page_content == "the cat eats fish"
+
+
+def test_the_last_message_of_a_person_can_be_the_query(call: Call) -> None:
+    messages = [HumanMessage("bread"), HumanMessage("cat fish"), AIMessage("rain")]
+    runnable = NVIDIARerank(scorer=ByOverlap(), top_n=1).as_runnable()
+    (found,) = call(runnable, {"messages": messages, "context": documents()})
+    assert found.page_content == "the cat eats fish"
+
+
+@pytest.mark.parametrize("top_n", [0, 3, None])
+def test_a_call_may_say_how_many(call: Call, top_n: int | None) -> None:
+    reranker = NVIDIARerank(scorer=ByOverlap(), top_n=1)
+    inputs = {"query": "cat fish", "documents": documents()}
+    config = {"configurable": {"top_n": top_n}}
+    wanted = len(TEXTS) if top_n is None else top_n
+    assert len(call(reranker.as_runnable(), inputs, config)) == wanted
+    assert len(call(reranker.as_runnable(), inputs)) == 1
+
+
+class State(TypedDict):
+    question: str
+    context: list[Document]
+
+
+@dataclass
+class DataclassState:
+    question: str
+    context: list[Document]
+
+
+class ModelState(BaseModel):
+    question: str
+    context: list[Document]
+
+
+@pytest.mark.parametrize("schema", [State, DataclassState, ModelState])
+def test_a_node_of_a_graph_is_one_line(call: Call, schema: Any) -> None:
+    graph = StateGraph(schema)
+    graph.add_node("rerank", NVIDIARerank(scorer=ByOverlap(), top_n=1).as_node())
+    graph.add_edge(START, "rerank")
+    state = call(graph.compile(), schema(question="cat fish", context=documents()))
+    assert [one.page_content for one in state["context"]] == ["the cat eats fish"]
+    assert state["question"] == "cat fish"
+
+
+def test_a_node_writes_the_key_it_read(call: Call) -> None:
+    node = NVIDIARerank(scorer=ByOverlap(), top_n=1).as_node(query_key="q", documents_key="hits")
+    assert list(call(node, {"q": "cat fish", "hits": documents(), "context": []})) == ["hits"]

@@ -271,3 +271,10 @@ def test_passthrough_keeps_the_retrieval_order_and_its_scores(postprocess: Postp
     assert found[0] is not candidates[0]
     assert isinstance(found[0], RerankedNode)
     assert found[0].retrieval_score == 0.25
+
+
+@pytest.mark.parametrize(("top_n", "count"), [(0, 0), (1, 1), (9, 3), (None, 3)])
+def test_a_call_may_say_how_many(postprocess: Postprocess, top_n: int | None, count: int) -> None:
+    reranker = NVIDIARerank(scorer=ByLength(), top_n=2)
+    assert len(postprocess(reranker, nodes("a", "ccc", "bb"), query_str="q", top_n=top_n)) == count
+    assert len(postprocess(reranker, nodes("a", "ccc", "bb"), query_str="q")) == 2

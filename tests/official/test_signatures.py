@@ -36,7 +36,8 @@ WHY_NOT = {
     "cohere_api_key": "Cohere's; ours is api_key",
     "user_agent": "Cohere's",
     "validate_environment": "a validator that pydantic calls",
-    "rerank": "nvrerank.rerank(reranker.scorer, query, passages)",
+    "rerank(model)": "the scorer's",
+    "rerank(max_chunks_per_doc)": "the scorer's: long_passages=",
     "device": "the scorer's: scorer=LocalScorer(device=...)",
     "trust_remote_code": "no remote code, ever",
 }

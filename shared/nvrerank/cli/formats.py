@@ -12,9 +12,10 @@ from typing import Any
 
 import typer
 
-from nvrerank.images import has_image
+from nvrerank.images import caption_of
 from nvrerank.results import Ranking
 from nvrerank.scorer import Scorer
+from nvrerank.show.plain_text import printable, shortened
 
 from .inputs import Source
 
@@ -31,10 +32,9 @@ def as_table(ranking: Ranking, sources: Sequence[Source]) -> str:
     for place, one in enumerate(ranking, start=1):
         source, before = sources[one.index], one.index + 1
         score = "-" if one.score is None else f"{one.score:.3f}"
-        label = _printable(source.label)
+        label = printable(source.label)
         lines.append(f"{place:>4}  {before:>6}  {_moved(before - place)}  {score:>8}  {label}")
-        text = _printable(source.text) or ("(image)" if has_image(source.text) else "")
-        lines.append(_shortened(" " * 6 + text, width))
+        lines.append(shortened(" " * 6 + printable(caption_of(source.text)), width))
     return "\n".join(lines)
 
 
@@ -87,12 +87,3 @@ def _moved(places: int) -> str:
     if os.environ.get("NO_COLOR"):
         return arrow
     return typer.style(arrow, fg=typer.colors.GREEN if places > 0 else typer.colors.RED)
-
-
-def _printable(text: str) -> str:
-    """On one line, and without what a terminal might obey."""
-    return "".join(sign if sign.isprintable() else " " for sign in " ".join(text.split()))
-
-
-def _shortened(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"

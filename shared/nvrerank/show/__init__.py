@@ -4,7 +4,9 @@ Importing this room loads neither matplotlib nor pandas; they are opened by what
 """
 
 from .data_frame import to_pandas
+from .framework_results import ranking_of
 from .highlighting import Highlight, Sentence, abest_sentences, ahighlight, best_sentences, highlight
+from .plain_text import text_table
 from .plots import plot_rank_flow, plot_scores, plot_sweep
 from .sweep import Kept, Sweep, threshold_sweep
 from .tables import page, table
@@ -22,7 +24,9 @@ __all__ = [
     "plot_rank_flow",
     "plot_scores",
     "plot_sweep",
+    "ranking_of",
     "table",
+    "text_table",
     "threshold_sweep",
     "to_pandas",
 ]

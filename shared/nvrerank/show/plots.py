@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nvrerank.results import Ranked, Ranking
+from nvrerank.results import Ranked
 
 from .axes import BLACK, BLUE, GREEN, GREY, ORANGE, FontCoverage, axes_for, size_in_points
+from .framework_results import Results, Shown, ranking_of
 from .rows import Row, check_labels, rows_of
 from .sweep import Sweep
 
@@ -25,7 +26,7 @@ _LEAST_BIN = 100  # as wide as so many steps between neighbouring floats; narrow
 
 
 def plot_rank_flow(
-    ranking: Ranking, *, labels: Sequence[str] | None = None, rows: int | None = ROWS, ax: Axes | None = None
+    ranking: Shown, *, labels: Sequence[str] | None = None, rows: int | None = ROWS, ax: Axes | None = None
 ) -> Axes:
     """Draws a slope chart: a line from each passage's place in retrieval to its place after reranking.
 
@@ -43,8 +44,12 @@ def plot_rank_flow(
     Raises:
         MissingExtraError: matplotlib is not installed.
         TypeError: rows is no integer.
-        ValueError: rows is less than 0, or there is not one label a passage.
+        ValueError: rows is less than 0, there is not one label a passage, or these are documents or nodes, of
+            which `ranking_of(..., retrieved=...)` makes a ranking.
     """
+    ranking = ranking_of(ranking)
+    if isinstance(ranking, Results):  # a ranking all the same
+        raise ValueError("these don't tell where they stood: draw ranking_of(..., retrieved=...)")  # noqa: TRY004
     check_labels(labels, ranking)
     shown = rows_of(ranking, rows)
     stayed = {one.index for one in ranking}

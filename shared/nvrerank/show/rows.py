@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nvrerank._checks import checked_integer
+from nvrerank.images import caption_of
 from nvrerank.results import Ranking
 from nvrerank.segmentation import Span
 
@@ -21,7 +22,7 @@ class Row:
         score: What the reranker scored it; None: not scored.
         retrieval_score: What retrieval scored it; None: not known.
         fused: What it was ordered by together with retrieval; None: by its score alone.
-        text: The passage.
+        text: The passage; "(image)" for one without a text.
         truncated: Whether its end was not read; None: not known.
         window: The characters that the score comes from, as (start, end); None: all.
     """
@@ -58,7 +59,7 @@ def rows_of(ranking: Ranking, rows: int | None = None) -> list[Row]:
             one.score,
             known[one.index],
             one.fused,
-            ranking.passages[one.index],
+            caption_of(ranking.passages[one.index]),
             one.truncated,
             one.window,
         )

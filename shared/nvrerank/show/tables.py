@@ -12,6 +12,7 @@ from nvrerank.results import Ranking
 from nvrerank.segmentation import Span
 
 from .excerpt import Piece, excerpt
+from .framework_results import Results, Shown, ranking_of
 from .markup import Markup, joined, tag
 from .rows import Row, check_labels, checked_count, rows_of
 
@@ -49,7 +50,7 @@ mark { border-radius: .2em; }
 
 
 def table(
-    ranking: Ranking,
+    ranking: Shown,
     *,
     rows: int | None = ROWS,
     marks: Mapping[int, Sequence[Span]] | None = None,
@@ -62,7 +63,7 @@ def table(
     Retrieval scores, and the fused ones that decided the order, have a column where there are any.
 
     Args:
-        ranking: What `rerank` returned.
+        ranking: What `rerank` returned, or LangChain's documents or LlamaIndex's nodes.
         rows: At most so many passages; the rest is counted. None: all.
         marks: What to mark, by the passage's index in the input, as `best_sentences` finds it; else the
             window that decided the score, where there is one.
@@ -74,10 +75,11 @@ def table(
         A `table` element, without script and without a style sheet.
 
     Raises:
-        TypeError: rows or length is no integer.
+        TypeError: rows or length is no integer, or there is something else than documents.
         ValueError: rows or length is too small, or there is not one label a passage.
     """
-    shown, names = rows_of(ranking, rows), _columns(ranking)
+    ranking = ranking_of(ranking)
+    shown, names = rows_of(ranking, rows), columns_of(ranking)
     checked_count("length", length, least=1)
     check_labels(labels, ranking)
     body = []
@@ -91,11 +93,13 @@ def table(
     if not ranking or len(shown) < len(ranking):
         left = f"and {len(ranking) - len(shown)} more" if ranking else "no passage stayed"
         body.append(tag("tr", tag("td", left, colspan=len(names) + 1, style=_CELL, align="left")))
-    return tag("table", _caption(ranking), _head(names), tag("tbody", *body))
+    before, query, after = caption(ranking)
+    above = tag("caption", before, tag("bdi", query), after, align="left", style="text-align:left")
+    return tag("table", above, _head(names), tag("tbody", *body))
 
 
 def page(
-    ranking: Ranking,
+    ranking: Shown,
     *,
     rows: int | None = PAGE_ROWS,
     marks: Mapping[int, Sequence[Span]] | None = None,
@@ -105,7 +109,7 @@ def page(
     """Makes an HTML document of a ranking, with the table that `table` makes.
 
     Args:
-        ranking: What `rerank` returned.
+        ranking: What `rerank` returned, or LangChain's documents or LlamaIndex's nodes.
         rows: At most so many passages; None: all.
         marks: What to mark, by the passage's index, as for `table`.
         labels: A name for each passage, as for `table`.
@@ -115,10 +119,12 @@ def page(
         A whole document, in UTF-8 when written so.
 
     Raises:
-        TypeError: rows or length is no integer.
+        TypeError: rows or length is no integer, or there is something else than documents.
         ValueError: rows or length is too small, or there is not one label a passage.
     """
+    ranking = ranking_of(ranking)
     content = table(ranking, rows=rows, marks=marks, labels=labels, length=length, whole=True)
+    title = ranking.query or "Ranking"
     head = tag(
         "head",
         Markup('<meta charset="utf-8">'),
@@ -128,10 +134,10 @@ def page(
             '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
             "style-src 'unsafe-inline'\">"
         ),
-        tag("title", " ".join(ranking.query.split())),
+        tag("title", " ".join(title.split())),
         tag("style", _PAGE_STYLE),
     )
-    body = tag("body", tag("h1", ranking.query, dir="auto"), Markup(content))
+    body = tag("body", tag("h1", title, dir="auto"), Markup(content))
     return Markup("<!DOCTYPE html>\n") + tag("html", joined(head, "\n", body), lang="en") + "\n"
 
 
@@ -141,22 +147,26 @@ def _marked(pieces: Sequence[Piece]) -> Markup:
     return joined(*(p.text if p.mark is None else tag("mark", p.text, style=style) for p in pieces))
 
 
-def _caption(ranking: Ranking) -> Markup:
+def caption(ranking: Ranking) -> tuple[str, str, str]:
+    """How many passages stayed, for which query: what stands before the query, it, and what stands after."""
+    counted = f"{len(ranking)} of {len(ranking.passages)} passages"
+    if not ranking.query:
+        return counted, "", ""
     query = ranking.query
     if len(query) > _LONGEST_QUERY:
         query = query[:_LONGEST_QUERY] + "…"
-    counted = f"{len(ranking)} of {len(ranking.passages)} passages for “"
-    end = "”, whose end was not read" if ranking.query_truncated else "”"
-    return tag("caption", counted, tag("bdi", query), end, align="left", style="text-align:left")
+    return f"{counted} for “", query, "”, whose end was not read" if ranking.query_truncated else "”"
 
 
-def _columns(ranking: Ranking) -> list[str]:
+def columns_of(ranking: Ranking) -> list[str]:
     """The names of the columns of numbers that this ranking fills."""
     there = {
+        "before": not isinstance(ranking, Results),
+        "moved": not isinstance(ranking, Results),
         "retrieval score": ranking.retrieval_scores is not None,
         "fused score": any(one.fused is not None for one in ranking),
     }
-    return [name for name in _NUMBERS if there.get(name, True)]
+    return [name for name in NUMBERS if there.get(name, True)]
 
 
 def _head(names: Sequence[str]) -> Markup:
@@ -166,7 +176,7 @@ def _head(names: Sequence[str]) -> Markup:
 
 
 def _table_row(row: Row, text: Markup, names: Sequence[str]) -> Markup:
-    named = {name: _NUMBERS[name](row) for name in names}
+    named = {name: NUMBERS[name](row) for name in names}
     return tag(
         "tr",
         tag("th", named.pop("rank"), scope="row", align="right", style=_NUMBER, data_name="rank"),
@@ -188,7 +198,7 @@ def number(score: float | None) -> str:
     return f"{score:.3e}" if size >= _LONG else f"{score:#.3g}" if 0 < size < _SMALL else f"{score:.3f}"
 
 
-_NUMBERS: Mapping[str, Callable[[Row], str]] = {
+NUMBERS: Mapping[str, Callable[[Row], str]] = {
     "rank": lambda row: str(row.rank),
     "before": lambda row: str(row.before),
     "moved": lambda row: _moved(row.moved),
