@@ -1,4 +1,4 @@
-"""A caller's instruction reaches the scorer in batches of its own, or is refused with 422."""
+"""A caller's instruction reaches the scorer, or is refused with 422."""
 
 from __future__ import annotations
 
@@ -19,18 +19,6 @@ def test_a_request_tells_the_model_and_the_next_one_does_not(member):
         for body in (BODY | {member: TOLD}, BODY):
             assert client.post("/v1/rerank", json=body).status_code == 200
     assert scorer.asked == [TOLD, None]
-
-
-def test_calls_with_different_instructions_in_one_batch_get_their_own():
-    from nvrerank.server.call_queue import QueuedCall
-    from nvrerank.server.packing import PackedScorer
-
-    packed = PackedScorer(Told(), None, None)  # type: ignore[arg-type]  # nothing is queued
-    batch = [QueuedCall("q", ["one"], told) for told in (TOLD, None, "another", TOLD)]
-    assert [one[0].logit for one in packed._scored(batch)] == [
-        3.0 + len(told) for told in (TOLD, "", "another", TOLD)
-    ]
-    assert packed.scorer.asked == [TOLD, TOLD, None, "another"]
 
 
 def test_a_model_without_a_place_refuses_with_422_and_the_members_name():

@@ -6,13 +6,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from core.test_instructions import TOLD, Told
 from fake_nim import truth
 from server.conftest import Truth
 from support.checkpoints import write_decoder
 
 from nvrerank import LocalScorer, ScoringError
 from nvrerank.errors import ServiceUnavailableError
-from nvrerank.server.call_queue import CallQueue
+from nvrerank.server.call_queue import CallQueue, QueuedCall
 from nvrerank.server.packing import PackedScorer
 
 
@@ -73,6 +74,18 @@ def test_what_waits_goes_into_one_call_and_each_gets_its_own_scores(packed):
         expected = [truth(f"q{number}", f"text {number}"), truth(f"q{number}", "same")]
         assert [one.logit for one in answer.result(5)] == expected
     assert queries(scorer) == [["first"], [f"q{number}" for number in range(20)]]
+
+
+def test_calls_with_different_instructions_in_one_batch_get_their_own(packed):
+    one = packed(Told())
+    batch = [QueuedCall("q", ["one"], told) for told in (TOLD, None, "another", TOLD)]
+    for call in batch:
+        one.queue.put(call)
+    one.start()
+    scores = [call.answer.result(10)[0].logit for call in batch]
+    assert scores == [3.0 + len(told) for told in (TOLD, "", "another", TOLD)]
+    assert one.scorer.asked == [TOLD, TOLD, None, "another"]
+    assert [calls for calls, _, _ in one.watch.batches] == [2, 1, 1]
 
 
 def test_a_call_holds_about_as_many_tokens_as_it_may_in_order_of_arrival(packed):

@@ -131,23 +131,16 @@ class PackedScorer(Scorer):
 
     def _work(self) -> None:
         while batch := self.queue.take():
-            self._answer(batch)
+            for told in dict.fromkeys(call.instruction for call in batch):
+                self._answer([call for call in batch if call.instruction == told])
             self.queue.rest()
 
-    def _scored(self, batch: Sequence[QueuedCall]) -> list[list[Scored]]:
-        """What has the same instruction in one call."""
-        answers: dict[int, list[Scored]] = {}
-        for told in dict.fromkeys(call.instruction for call in batch):
-            scorer = self.scorer if told is None else self.scorer.with_instruction(told)
-            own = [place for place, call in enumerate(batch) if call.instruction == told]
-            calls = [(batch[place].query, batch[place].texts) for place in own]
-            answers |= zip(own, scorer.score_many_clean(calls), strict=True)
-        return [answers[place] for place in range(len(batch))]
-
     def _answer(self, batch: Sequence[QueuedCall]) -> None:
-        began = time.monotonic()
+        """Answers calls that have the same instruction."""
+        began, told = time.monotonic(), batch[0].instruction
         try:
-            answers = self._scored(batch)
+            scorer = self.scorer if told is None else self.scorer.with_instruction(told)
+            answers = scorer.score_many_clean([(call.query, call.texts) for call in batch])
         except BaseException as error:  # noqa: BLE001  # a thread of ours lives on, whatever a scorer raises
             if len(batch) > 1:
                 for call in batch:
