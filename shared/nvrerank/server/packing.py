@@ -33,12 +33,14 @@ class PackedScorer(Scorer):
         scorer: The inner one.
         queue: Where requests wait.
         failure: What came of loading the model, if it went wrong.
+        on_loaded: Called once the model is loaded, before it is ready; None: nothing is.
         told: The callers' instruction; None: the scorer's own.
     """
 
     def __init__(self, scorer: Scorer, queue: CallQueue, watch: Watch, threads: int | None = None) -> None:
         self.scorer, self.queue = scorer, queue
         self.failure: Exception | None = None
+        self.on_loaded: Callable[[], object] | None = None
         self.told: str | None = None
         self._watch = watch
         self._size = threads or (_PACKING if scores_together(scorer) else _WAITING)
@@ -125,6 +127,8 @@ class PackedScorer(Scorer):
                 if load is not None:
                     load()
                 inner = getattr(inner, "scorer", None)
+            if self.on_loaded is not None:
+                self.on_loaded()
         except Exception as error:  # noqa: BLE001  # whoever runs the server is told, and asks `failure`
             self.failure = error
         self._loaded.set()

@@ -19,6 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from nvrerank.scorer import Scorer
 
 from .app import create_app
+from .heap import freeze_heap, trimmed_heap
 from .service import Service
 from .settings import ServerSettings, check_reach
 
@@ -56,8 +57,9 @@ def serve(
     check_reach(host, keyed=told.api_key is not None, no_auth=no_auth)
     app = create_app(scorer, told)
     service: Service = app.state.service
+    service.scorer.on_loaded = freeze_heap
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family, backlog=_BACKLOG) as listener:
+    with socket.create_server((host, port), family=family, backlog=_BACKLOG) as listener, trimmed_heap():
         shown = f"[{host}]" if ":" in host else host
         _log.info("%s at http://%s:%d/ (stop: Ctrl-C)", service.names[0], shown, listener.getsockname()[1])
         Server(app).run(sockets=[listener])
