@@ -171,7 +171,10 @@ def test_health_models_and_metadata_have_a_nims_shape(server):
         "health.response",
     )
     assert (ready.status_code, ready.json()["status"]) == (200, "ready")
-    assert server.client.get("/v1/metadata").json()["modelInfo"][0]["shortName"] == "reranker"
+    metadata = server.client.get("/v1/metadata").json()
+    assert metadata["modelInfo"] == [{"modelUrl": "fake/reranker", "shortName": "reranker"}]
+    rest = {"version", "assetInfo", "repository_override", "selectedModelProfileId"}
+    assert metadata.keys() == {"modelInfo", *rest}
 
 
 @pytest.mark.slow

@@ -148,8 +148,15 @@ def _add_facts(app: FastAPI, service: Service) -> None:
 
     @app.get("/v1/metadata")
     async def metadata() -> JSONResponse:
+        """A NIM's members, from which NVIDIA's operator takes `modelInfo[0].shortName`.
+
+        The reranking NIM's pages name this route alone; the members are what
+        docs.nvidia.com/nim/alpamayo/api-reference/metadata-v-1-metadata-get and other NIMs' pages require,
+        save `licenseInfo`, which describes a file of NVIDIA's container.
+        """
         model = {"modelUrl": names[0], "shortName": names[0].rpartition("/")[2]}
-        return JSONResponse({"version": nvrerank.__version__, "assetInfo": [], "modelInfo": [model]})
+        none = {"assetInfo": [], "repository_override": "", "selectedModelProfileId": ""}
+        return JSONResponse({"version": nvrerank.__version__, "modelInfo": [model], **none})
 
     @app.get("/info")
     async def info() -> JSONResponse:
