@@ -51,6 +51,22 @@ def test_over_the_bound_some_are_refused_at_once_the_rest_is_scored_and_health_a
     assert told["nvrerank_queue_passages"] == 0
 
 
+def test_a_full_queue_refuses_without_reading_and_keeps_the_connection(serving):
+    server = serving(max_queued_passages=512, threads=1)
+    server.scorer.open.clear()
+    calls = [server.service.scorer._submit("first", ["a"])]
+    assert server.scorer.entered.acquire(timeout=10)
+    calls += [server.service.scorer._submit("q", ["a"] * count) for count in [*[50] * 9, 12]]
+    unread = {"content": b"no JSON", "headers": {"content-type": "application/json"}}
+    assert server.client.post("/v1/ranking", **unread).status_code == 422  # there is room for it
+    calls.append(server.service.scorer._submit("q", ["a"] * 38))
+    refused = server.client.post("/v1/ranking", **unread)
+    assert refused.status_code == 503
+    assert "connection" not in refused.headers
+    server.scorer.open.set()
+    assert [len(call.result(10)) for call in calls] == [1, *[50] * 9, 12, 38]
+
+
 def test_a_caller_who_leaves_is_dropped_and_counted(serving):
     server = serving(threads=1)
     server.scorer.open.clear()

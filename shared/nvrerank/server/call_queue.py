@@ -79,8 +79,8 @@ class CallQueue:
 
     @property
     def full(self) -> bool:
-        """Whether not even one more passage would be taken."""
-        return self.passages >= self._bound()
+        """Whether one more call, as large as those that wait are on average, would be refused."""
+        return self.passages * (1 + 1 / max(1, len(self._calls))) > self._bound()
 
     def retry_after(self) -> float:
         """Seconds until what waits now is done, at the pace of late."""

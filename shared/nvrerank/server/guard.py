@@ -133,11 +133,12 @@ class Guard:
         if answer.status is not None:  # half of one is out: nothing else may follow it
             return
         if scope["method"] == "POST" and not incoming.ended:
-            answer.closes = True
             if refusal.status != HTTPStatus.REQUEST_TIMEOUT:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_LINGER):
                         await incoming.discard()
+            # a busy server is asked again: not by a new connection each time
+            answer.closes = not incoming.ended or refusal.status != HTTPStatus.SERVICE_UNAVAILABLE
         await JSONResponse(refusal.body, refusal.status, refusal.headers)(
             scope, incoming.receive, answer.send
         )
