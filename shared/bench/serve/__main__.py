@@ -1,4 +1,4 @@
-"""Load on `nvrerank serve` with the bundled model: packing, two and ten times its capacity, SIGTERM.
+"""Load on `nvrerank serve` with MiniLM in float32: packing, two and ten times its capacity, SIGTERM.
 
 The callers run on the same processors as the server, so that its figures are rather too low.
 
@@ -19,49 +19,49 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from multiprocessing.queues import Queue
+from itertools import cycle, islice
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from bench.local.checkpoints import made
 from bench.local.machine import machine
-from bench.serve.callers import Asked, Callers, asked, percentile
+from bench.serve.callers import Asked, Callers, percentile
+from bench.serve.workload import CALLERS, MODEL, ROOT, jobs, local_scorer, model_folder, workload
 from nvrerank import LocalScorer
-from nvrerank.passages import cut
 
-_CALLERS, _PASSAGES, _IN_FLIGHT = 32, 10, 50
-_CHARACTERS = 240  # of a passage: about 60 tokens
-_MODEL = "reranker"
-_ROOT = Path(__file__).parents[3]
-
+_PASSAGES, _IN_FLIGHT = 10, 50
 _CODE = "from nvrerank.cli import app; app()"
-OURS = (sys.executable, "-c", _CODE, "serve", "--model-name", _MODEL, "--log-level", "warning")
 _INFINITY = (
-    *(str(_ROOT / ".venv-infinity" / "bin" / "infinity_emb"), "v2", "--engine", "torch", "--device", "cpu"),
+    *(str(ROOT / ".venv-infinity" / "bin" / "infinity_emb"), "v2", "--engine", "torch", "--device", "cpu"),
     *("--dtype", "float32", "--no-bettertransformer", "--log-level", "error"),
 )
 
 
-def workload(scorer: LocalScorer, *, path: str = "/v1/ranking") -> list[Asked]:
-    """32 different requests of 10 passages of the project's own pages, with their scores."""
-    pages = [_ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docs/local-models.md")]
-    passages = [one.text[:_CHARACTERS] for page in pages for one in cut(page.read_text(encoding="utf-8"))]
-    requests = []
-    for number in range(_CALLERS):
-        texts = [passages[(number * 7 + place * 11) % len(passages)] for place in range(_PASSAGES)]
-        query = " ".join(texts[0].split()[:8])
-        requests.append(asked(_MODEL, query, texts, scorer.score(query, texts), path=path))
-    return requests
+def without_a_server(scorer: LocalScorer, size: int, seconds: float) -> float:
+    """Jobs a second of `score_many` in as many threads as the server's, which no server can surpass."""
+    wanted, ends = cycle(jobs(size)), (began := time.perf_counter()) + seconds
+
+    def work() -> int:
+        done = 0
+        while time.perf_counter() < ends:
+            done += len(scorer.score_many(list(islice(wanted, CALLERS // size))))
+        return done
+
+    with ThreadPoolExecutor(2) as pool:
+        done = sum(future.result() for future in [pool.submit(work) for _ in range(2)])
+    return done / (time.perf_counter() - began)
 
 
 @contextmanager
 def server(
-    *options: str, command: Sequence[str] = OURS, health: str = "/v1/health/ready"
+    *options: str, command: Sequence[str] = (), health: str = "/v1/health/ready"
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """A server, ready, and its port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
+    command = command or _ours()
     with subprocess.Popen([*command, "--port", str(port), *options]) as process:  # noqa: S603  # our own
         try:
             while not _is_ready(port, health):
@@ -71,6 +71,11 @@ def server(
             yield process, port
         finally:
             process.terminate()
+
+
+def _ours() -> Sequence[str]:
+    told = ("--scorer", f"local:{model_folder()}", "--model-name", MODEL, "--log-level", "warning")
+    return sys.executable, "-c", _CODE, "serve", *told
 
 
 def _is_ready(port: int, health: str) -> bool:
@@ -86,9 +91,9 @@ def capacity(requests: list[Asked], seconds: float, *options: str, **how: Any) -
     with server(*options, **how) as (_, port):
 
         async def call() -> float:
-            await Callers(port, requests).in_turns(_CALLERS, min(2.0, seconds))  # warms it up
+            await Callers(port, requests).in_turns(CALLERS, min(2.0, seconds))  # warms it up
             callers = Callers(port, requests)
-            rate = await callers.in_turns(_CALLERS, seconds)
+            rate = await callers.in_turns(CALLERS, seconds)
             told = f"p50 {1000 * percentile(callers.tally.seconds, 0.5):.0f} ms"
             print(f"  {rate:.1f} answers/s, {told}, wrong {callers.tally.wrong}, lost {callers.tally.lost}")
             callers.close()
@@ -99,14 +104,26 @@ def capacity(requests: list[Asked], seconds: float, *options: str, **how: Any) -
 
 def beside_infinity(seconds: float) -> None:
     """The same requests to infinity's server, which packs as well, and to ours: MiniLM in float32."""
-    folder, _ = made("minilm", _ROOT / "build" / "bench")
-    requests = workload(LocalScorer(folder, device="cpu", long_passages="truncate"), path="/rerank")
+    folder = model_folder()
+    requests = workload(local_scorer(), _PASSAGES, path="/rerank")
     for size in ("32", "64", "128"):
         print(f"infinity, --batch-size {size}")
-        model = ("--model-id", str(folder), "--served-model-name", _MODEL, "--batch-size", size)
+        model = ("--model-id", str(folder), "--served-model-name", MODEL, "--batch-size", size)
         capacity(requests, seconds, *model, command=_INFINITY, health="/health")
     print("nvrerank serve")
-    capacity(requests, seconds, "--scorer", f"local:{folder}")
+    capacity(requests, seconds)
+
+
+def packing(scorer: LocalScorer, size: int, seconds: float) -> float:
+    """The capacity, with and without packing across callers; returns the packed one."""
+    print(f"{CALLERS} callers of {size} passages, each request computed by itself")
+    requests = workload(scorer, size)
+    alone = capacity(requests, seconds, "--batch-tokens", "1")
+    print(f"{CALLERS} callers of {size} passages, packed")
+    packed = capacity(requests, seconds)
+    bound = without_a_server(scorer, size, seconds)
+    print(f"  {packed / alone:.2f} times as many; the model without a server: {bound:.1f}/s")
+    return packed
 
 
 def overload(requests: list[Asked], seconds: float, times: int, peak: float) -> None:
@@ -114,33 +131,35 @@ def overload(requests: list[Asked], seconds: float, times: int, peak: float) -> 
     with server() as (process, port):
 
         async def call() -> None:
-            await Callers(port, requests).in_turns(_CALLERS, min(5.0, seconds))
-            before = _resident(process.pid)
+            await Callers(port, requests).in_turns(CALLERS, min(5.0, seconds))
             callers = Callers(port, requests)
-            lives: Queue[list[float]] = multiprocessing.Queue()
-            watcher = multiprocessing.Process(target=_watch_live, args=(port, seconds, lives))
+            here, there = multiprocessing.Pipe()
+            watcher = multiprocessing.Process(target=_watch, args=(port, process.pid, there))
             watcher.start()
             goodput = await callers.at_a_rate(times * peak, seconds)
-            live, tally = await asyncio.to_thread(lives.get), callers.tally
+            here.send("over")
+            live, memory = await asyncio.to_thread(here.recv)
             watcher.join()
+            tally, middle = callers.tally, len(memory) // 2
             slow = [1000 * percentile(live, share) for share in (0.5, 0.99, 1)]
             print(f"  goodput {goodput:.1f}/s, {goodput / peak:.0%} of the peak; {dict(tally.statuses)}")
             print(f"  wrong {tally.wrong}, lost {tally.lost}, p99 {percentile(tally.seconds, 0.99):.1f} s")
             print(f"  live p50 {slow[0]:.1f}, p99 {slow[1]:.1f}, most {slow[2]:.1f} ms of {len(live)}")
-            print(f"  memory {before} -> {_resident(process.pid)} MiB")
+            print(f"  memory at most {max(memory[:middle])}, then {max(memory[middle:])} MiB")
             callers.close()
 
         asyncio.run(call())
 
 
-def _watch_live(port: int, seconds: float, lives: Queue[list[float]]) -> None:
-    ends, times = time.monotonic() + seconds, []
-    while time.monotonic() < ends:
+def _watch(port: int, pid: int, caller: Connection) -> None:
+    """Times of health checks and the memory beside them, until the load and its last answers are over."""
+    times, memory = [], []
+    while not caller.poll(0.05):
         began = time.perf_counter()
         urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/health/live", timeout=30).read()
         times.append(time.perf_counter() - began)
-        time.sleep(0.05)
-    lives.put(times)
+        memory.append(_resident(pid))
+    caller.send((times, memory))
 
 
 def _resident(pid: int) -> int:
@@ -171,7 +190,7 @@ def stop(requests: list[Asked]) -> None:
 def main() -> None:
     """Runs all and prints what was measured."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="of each load")
+    parser.add_argument("--seconds", type=float, default=60.0, help="of each load; a third for packing")
     parser.add_argument("--infinity", action="store_true", help="only the same load beside infinity's server")
     given = parser.parse_args()
     seconds = given.seconds
@@ -181,12 +200,10 @@ def main() -> None:
     if given.infinity:
         beside_infinity(seconds)
         return
-    requests = workload(LocalScorer(device="cpu", long_passages="truncate"))
-    print(f"{_CALLERS} callers of {_PASSAGES} passages, each request computed by itself")
-    alone = capacity(requests, seconds, "--batch-tokens", "1")
-    print(f"{_CALLERS} callers of {_PASSAGES} passages, packed")
-    peak = capacity(requests, seconds)
-    print(f"  {peak / alone:.2f} times as many")
+    peak, scorer = 0.0, local_scorer()
+    for size in (1, 3, _PASSAGES):
+        peak = packing(scorer, size, seconds / 3)
+    requests = workload(scorer, _PASSAGES)
     for times in (2, 10):
         print(f"{times} times the capacity for {seconds:g} s")
         overload(requests, seconds, times, peak)
