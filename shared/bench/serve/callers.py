@@ -74,7 +74,7 @@ class Callers:
         one = self._requests[next(self._number) % len(self._requests)]
         began = time.perf_counter()
         try:
-            wire = self._idle.pop() if self._idle else await asyncio.open_connection(_HOST, self._port)
+            wire = self._kept() or await asyncio.open_connection(_HOST, self._port)
             wire[1].write(one.data)
             status, body, kept = await _answer(wire[0])
         except (OSError, EOFError):
@@ -85,6 +85,15 @@ class Callers:
         else:
             wire[1].close()
         self.tally.add(status, body, one, time.perf_counter() - began)
+
+    def _kept(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
+        """A kept connection that the server has not closed meanwhile, as it does with idle ones."""
+        while self._idle:
+            reader, writer = self._idle.pop()
+            if not reader.at_eof():
+                return reader, writer
+            writer.close()
+        return None
 
     async def in_turns(self, callers: int, seconds: float) -> float:
         """So many callers, each asking again once it is answered; returns answers a second."""
