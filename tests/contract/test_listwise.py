@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import warnings
 
+import httpx
 import pytest
 from langchain_core.documents import Document
 from llama_index.core.schema import NodeWithScore, TextNode
@@ -17,6 +20,7 @@ from nvrerank import (
     HostedScorer,
     Limited,
     LocalScorer,
+    RequestRejectedError,
     Scorer,
     Windowed,
     arerank,
@@ -104,3 +108,56 @@ def test_its_scores_are_not_kept():
         with pytest.raises(TypeError, match="depends on the other passages"):
             Cached(scorer)
     Cached(HostedScorer("jina-reranker-v2-base-multilingual", base_url="http://h/rerank"))
+
+
+SERVED = "jinaai/jina-reranker-v3"
+
+
+def answered(asked):
+    """A server's replies, which note how many passages each request had."""
+
+    def reply(request):
+        documents = json.loads(request.content)["documents"] if request.content else None
+        if documents is None:
+            return httpx.Response(200, json={"data": [{"id": SERVED}]})
+        asked.append(len(documents))
+        results = [{"index": place, "relevance_score": 0.5} for place in range(len(documents))]
+        return httpx.Response(200, json={"results": results})
+
+    return httpx.MockTransport(reply)
+
+
+@pytest.mark.parametrize("model", [SERVED, None])
+@pytest.mark.parametrize("ask", [rerank, lambda *given: asyncio.run(arerank(*given))], ids=["sync", "async"])
+def test_a_hosted_list_goes_in_one_request(model, ask):
+    asked = []
+    scorer = HostedScorer(model, base_url="http://h/rerank", transport=answered(asked))
+    with scorer, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "no model was named")
+        ask(scorer, "q", [f"passage {number}" for number in range(500)])
+        ask(scorer, "q", [f"{number} {'word ' * 30_000}" for number in range(60)])
+    assert asked == [500, 60]
+
+
+def test_a_hosted_list_that_is_longer_than_the_server_takes_is_refused_before_it_is_sent():
+    asked = []
+    passages = [f"passage {number}" for number in range(9)]
+    with HostedScorer(
+        SERVED, base_url="http://h/rerank", transport=answered(asked), max_batch_size=8
+    ) as scorer:
+        with pytest.raises(RequestRejectedError, match=r"9 passages are too many .*max_batch_size=8"):
+            rerank(scorer, "q", passages)
+        rerank(scorer, "q", passages[:8])
+        rerank(Cascade(LocalScorer(device="cpu"), scorer, keep=8), "q", passages)
+    with HostedScorer(
+        "another", base_url="http://h/rerank", transport=answered(asked), max_batch_size=8
+    ) as scorer:
+        rerank(scorer, "q", passages)
+    assert asked == [8, 8, 8, 1]
+
+
+def test_a_known_listwise_model_has_no_bound_of_ours():
+    asked = []
+    with HostedScorer(SERVED, base_url="http://h/rerank", transport=answered(asked)) as scorer:
+        rerank(scorer, "q", [f"passage {number}" for number in range(600)])
+    assert asked == [600]

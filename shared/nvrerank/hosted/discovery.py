@@ -23,12 +23,14 @@ class Discovery:
 
     Attributes:
         model: Its name; None: not known yet, or not needed.
+        listwise: Whether its name says that it scores a passage by the others of its list.
         needed: Whether requests name a model, and it is not known yet.
         request: What asks a server for its models.
     """
 
     def __init__(self, settings: HostedSettings) -> None:
         self.model = settings.model
+        self.listwise = models.is_listwise(settings.model or "")
         self._endpoint = endpoint = settings.endpoint
         self.needed = self.model is None and endpoint.protocol.needs_model
         self.request = ApiRequest(endpoint.models, endpoint.protocol.read_models)
@@ -55,7 +57,7 @@ class Discovery:
         host = self._endpoint.host
         if not served:
             raise RequestRejectedError(f"{host} lists no model: name one, model=...")
-        self.model = served[0]
+        self.model, self.listwise = served[0], models.is_listwise(served[0])
         self.needed = False
         warn_caller(f"no model was named: using {served[0]!r:.200}, which {host} lists first", UserWarning)
         return served[0]

@@ -107,7 +107,7 @@ class ApiProtocol:
 
 
 def plan_requests(
-    query: str, passages: Sequence[str], at_most: int, *, strict: bool, more: int = 0
+    query: str, passages: Sequence[str], at_most: int, *, strict: bool, more: int = 0, whole: bool = False
 ) -> list[list[int]]:
     """Which passages go in one request, in order.
 
@@ -117,13 +117,30 @@ def plan_requests(
         at_most: Passages a request.
         strict: Whether the server refuses more than 4.5 MB; else a longer passage goes by itself.
         more: Bytes of what else goes along with each.
+        whole: Whether all must go in one, since their scores depend on each other.
 
     Raises:
-        RequestRejectedError: Query or passage is too long for any request; `index` names the passage.
+        RequestRejectedError: Query or passage is too long for any request; `index` names the passage. Or all
+            must go in one, and they are too many for it.
     """
     frame = _FRAME + more + sum(_image_size(one) for one in passages if isinstance(one, Passage))
-    if (sum(map(len, passages)) + len(query)) * _WORST + len(passages) * _ITEM + frame < MOST_BYTES:
-        return batches.by_count(len(passages), at_most)
+    bound = MOST_BYTES if strict or not whole else sys.maxsize  # another server refuses a list for itself
+    if (sum(map(len, passages)) + len(query)) * _WORST + len(passages) * _ITEM + frame < bound:
+        plan = batches.by_count(len(passages), at_most)
+    else:
+        plan = _by_bytes(query, passages, at_most, more, strict=strict)
+    if whole and len(plan) > 1:
+        limit = f"max_batch_size={at_most}" if len(passages) > at_most else f"{bound} bytes"
+        raise RequestRejectedError(
+            f"a listwise model takes a list in one request, and {len(passages)} passages are too many for it "
+            f"({limit}): give it fewer, as Cascade does"
+        )
+    return plan
+
+
+def _by_bytes(
+    query: str, passages: Sequence[str], at_most: int, more: int, *, strict: bool
+) -> list[list[int]]:
     budget = MOST_BYTES - _FRAME - more - _size(query)
     sizes = [_size(passage) + _image_size(passage) + _ITEM for passage in passages]
     if strict and max(sizes) > budget:

@@ -17,7 +17,6 @@ from typing import Any, Self
 
 from nvrerank.batches import put_back
 from nvrerank.errors import MissingKeyError, RequestRejectedError, ScorerClosedError
-from nvrerank.models import is_listwise
 from nvrerank.per_process import PerProcess
 from nvrerank.scorer import Scale, Scored, Scorer, scoring_errors
 from nvrerank.texts import clean_query
@@ -74,7 +73,8 @@ class HostedScorer(Scorer):
         timeout: Seconds a call may take, all in all: queueing, tries, pauses, polling.
         max_retries: Tries after the first.
         max_concurrency: Requests under way at once, over all calls.
-        max_batch_size: Passages a request. None: 512; 32 for "tei".
+        max_batch_size: Passages a request. None: 512; 32 for "tei"; no bound for a listwise model, whose
+            list goes in one request or, beyond a bound that is given, in none.
         long_passages: What becomes of a passage that is too long. "truncate" lets the server cut its end off,
             "windows" scores it in parts as `nvrerank.Windowed` does (a model of `nvrerank.MODELS` only),
             "error" lets the server refuse it. None: as `truncate` says; if that says nothing, "truncate".
@@ -176,7 +176,7 @@ class HostedScorer(Scorer):
     @property
     def listwise(self) -> bool:
         """Whether the model is known, by its name, to score a passage by the others of its call."""
-        return is_listwise(self.name)
+        return self._discovery.listwise
 
     @property
     def reads_images(self) -> bool:
@@ -313,9 +313,10 @@ class HostedScorer(Scorer):
         """Texts that need not be cut, scored."""
         client, settings = self._client, self._settings
         strict, more = settings.endpoint.nvidia, settings.extra_bytes
-        plan = plan_requests(query, texts, settings.batch, strict=strict, more=more)
         if self._discovery.needed:
             self._discovery.find(client, deadline)
+        whole = self._discovery.listwise
+        plan = plan_requests(query, texts, settings.batch, strict=strict, more=more, whole=whole)
         ask = partial(self._ask, client, deadline, query, texts)
         return self._finish(plan, in_threads(ask, plan, settings.max_concurrency, deadline))
 
@@ -323,9 +324,10 @@ class HostedScorer(Scorer):
         """As `_answered`, in tasks."""
         client, settings = self._client, self._settings
         strict, more = settings.endpoint.nvidia, settings.extra_bytes
-        plan = plan_requests(query, texts, settings.batch, strict=strict, more=more)
         if self._discovery.needed:
             await self._discovery.afind(client, deadline)
+        whole = self._discovery.listwise
+        plan = plan_requests(query, texts, settings.batch, strict=strict, more=more, whole=whole)
         ask = partial(self._aask, client, deadline, query, texts)
         return self._finish(plan, await in_tasks(ask, plan, settings.max_concurrency))
 

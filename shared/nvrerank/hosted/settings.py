@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -187,10 +188,11 @@ def _seconds(timeout: float) -> float:
 
 
 def _batch(size: int | None, endpoint: Endpoint, model: str | None) -> int:
+    listwise = models.is_listwise(model or "")
     if size is None:
-        return endpoint.protocol.batch
+        return sys.maxsize if listwise else endpoint.protocol.batch
     known = models.find(model) if model else None
-    most = known.max_passages if known else _MOST_PASSAGES
+    most = known.max_passages if known else sys.maxsize if listwise else _MOST_PASSAGES
     return checked_integer("max_batch_size", size, least=1, most=most)
 
 
