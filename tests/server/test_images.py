@@ -64,3 +64,59 @@ def test_our_own_client_and_server_understand_each_other(serving):
     with HostedScorer(MODEL, base_url=f"{server.url}/v1") as scorer:
         scorer.score("q", ["a", Passage("b", png()), Passage(image=jpeg())])
     assert server.scorer.seen == ["a", Passage("b", png()), Passage(image=jpeg())]
+
+
+def contents(*parts):
+    return {"content": list(parts)}
+
+
+WORDS = {"type": "text", "text": "b"}
+PICTURE = {"type": "image_url", "image_url": {"url": data_url(jpeg())}}
+
+
+@pytest.mark.parametrize("path", ["/v1/rerank", "/rerank", "/v2/rerank"])
+def test_vllms_list_of_contents_is_taken(serving, path):
+    server = serving(Seeing())
+    documents = ["a", contents(PICTURE, WORDS), contents(WORDS, PICTURE), contents(PICTURE), contents(WORDS)]
+    body = {"query": "q", "documents": documents, "return_documents": True}
+    answer = server.client.post(path, json=body)
+    assert answer.status_code == 200
+    both, alone = Passage("b", jpeg()), Passage(image=jpeg())
+    assert [*map(repr, server.scorer.seen)] == [*map(repr, ["a", both, alone, "b"])]
+    shown = {one["index"]: one["document"]["text"] for one in answer.json()["results"]}
+    assert shown == {0: "a", 1: "b", 2: "b", 3: "", 4: "b"}
+
+
+@pytest.mark.parametrize(
+    ("content", "place"),
+    [
+        ([], []),
+        ("b", []),
+        ([WORDS, WORDS], []),
+        ([PICTURE, PICTURE], []),
+        ([{"type": "video_url", "video_url": {"url": data_url(png())}}], []),
+        ([{"type": "text"}], []),
+        ([{"type": "text", "text": " "}], ["text"]),
+        ([{"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}], ["image"]),
+        ([{"type": "image_url", "image_url": {"url": "/etc/hostname"}}], ["image"]),
+    ],
+)
+def test_other_contents_are_refused_with_their_place(serving, content, place):
+    server = serving(Seeing())
+    body = {"query": "q", "documents": ["a", {"content": content}]}
+    answer = server.client.post("/v1/rerank", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body", "documents", 1, *place]
+
+
+def test_contents_with_an_image_are_refused_by_one_that_reads_texts_alone(server):
+    answer = server.client.post("/v1/rerank", json={"query": "q", "documents": ["a", contents(PICTURE)]})
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["body", "documents", 1]
+
+
+def test_our_own_client_sends_images_to_our_server_in_vllms_words(serving):
+    server = serving(Seeing())
+    with HostedScorer(MODEL, base_url=f"{server.url}/v1/rerank", reads_images=True) as scorer:
+        scorer.score("q", ["a", Passage("b", png()), Passage(image=jpeg())])
+    assert [*map(repr, server.scorer.seen)] == [*map(repr, ["a", Passage("b", png()), Passage(image=jpeg())])]

@@ -20,6 +20,8 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
 
@@ -52,9 +54,6 @@ def _text_of(document: object) -> object:
 Mended = Annotated[str, Field(max_length=_LONGEST_TEXT), BeforeValidator(_mended)]
 Text = Annotated[Mended, Field(min_length=1), AfterValidator(_not_blank)]
 Texts = Annotated[list[Text], Field(min_length=1, max_length=MAX_PASSAGES)]
-Documents = Annotated[
-    list[Annotated[Text, BeforeValidator(_text_of)]], Field(min_length=1, max_length=MAX_PASSAGES)
-]
 ModelName = Annotated[str, Field(min_length=1, max_length=128)]
 
 
@@ -129,6 +128,28 @@ def _joined(passage: NimPassage) -> str:
     if not isinstance(passage.image, Passage):
         return passage.text or ""
     return Passage(passage.text, passage.image.image)
+
+
+def _document(document: object, handler: ValidatorFunctionWrapHandler) -> object:
+    """A document may be vLLM's list of contents, whose order says nothing: its templates put images first."""
+    if not isinstance(document, dict) or document.keys() != {"content"}:
+        return handler(document)
+    found: dict[str, object] = {}
+    for part in document["content"] if isinstance(document["content"], list) else [None]:
+        match part:
+            case {"type": "text", "text": text} if "text" not in found:
+                found["text"] = text
+            case {"type": "image_url", "image_url": {"url": url}} if "image" not in found:
+                found["image"] = url
+            case _:
+                raise ValueError("content must be a list of at most one text and one image_url")
+    return _joined(NimPassage.model_validate(found))
+
+
+Documents = Annotated[
+    list[Annotated[Text, BeforeValidator(_text_of), WrapValidator(_document)]],
+    Field(min_length=1, max_length=MAX_PASSAGES),
+]
 
 
 class NimRequest(RankingRequest):
