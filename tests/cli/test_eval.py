@@ -78,6 +78,19 @@ def test_a_server_of_ones_own_reranks_and_is_not_asked_again(run, data):
     assert rows[1]["average"]["R@5"]["gain"] == 0.0
 
 
+def test_an_instruction_goes_along_with_each_request_and_its_scores_are_kept_apart(run, data):
+    with FakeNIM([rank()] * 6) as nim:
+        arguments = (data, "--scorer", f"hosted:fake/m@{nim.url}/rerank")
+        for more in ((), ("--instruction", "find the clause"), ("--instruction", "find the clause")):
+            done = run(*arguments, *more)
+            assert done.exit_code == 0, done.output
+        assert [one.json.get("instruction") for one in nim.seen] == [None] * 3 + ["find the clause"] * 3
+    refused = run(data, "--scorer", "bundled", "--instruction", "find the clause")
+    assert refused.exit_code == 2
+    assert "no place for an instruction" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
 def test_a_cascade_is_measured_beside_its_scorers(run, data):
     with FakeNIM([rank()] * 6) as nim:
         strong = f"hosted:fake/m@{nim.url}"

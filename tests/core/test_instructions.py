@@ -9,6 +9,9 @@ import pickle
 
 import httpx
 import pytest
+from fake_nim import FakeNIM
+from fake_nim.steps import rank
+from fastapi.testclient import TestClient
 from langchain_core.documents import Document
 from llama_index.core.schema import NodeWithScore, TextNode
 from support.spans import recording
@@ -32,6 +35,7 @@ from nvrerank import (
     scorer_of,
 )
 from nvrerank.cli import app
+from nvrerank.server import create_app
 from nvrerank.tracing import CAPTURE
 
 TOLD = "Find the clause that forbids it"
@@ -290,6 +294,25 @@ def test_adapters_refuse_at_once_what_can_be_refused(name):
         kind(scorer=Told(), instruction=" ")
 
 
+class Nameless(Told):
+    """Says of itself what it is, and not what it was told."""
+
+    @property
+    def identity(self):
+        return {"name": "nameless"}
+
+    def _instructed(self, instruction):
+        return Nameless(instruction, self.asked)
+
+
+def test_scores_are_kept_apart_even_where_a_scorers_identity_forgets_it():
+    scorer = Nameless()
+    cached = Cached(scorer)
+    for told in (None, TOLD, None, TOLD):
+        rerank(cached, "q", PASSAGES, instruction=told)
+    assert scorer.asked == [None, TOLD]
+
+
 def test_the_command_line_takes_it(tmp_path):
     (tmp_path / "a.txt").write_text("one passage\n\nanother passage")
     scorer = Told()
@@ -300,3 +323,25 @@ def test_the_command_line_takes_it(tmp_path):
     assert set(scorer.asked) == {TOLD}
     refused = CliRunner().invoke(app, ["rank", "q", str(tmp_path / "a.txt"), "--instruction", TOLD])
     assert refused.exit_code != 0
+
+
+@pytest.mark.parametrize("given", [["--scorer", "bundled"], []])
+def test_a_server_of_the_command_line_refuses_before_it_starts(given):
+    refused = CliRunner().invoke(app, ["serve", "--instruction", TOLD, *given])
+    assert refused.exit_code == 2
+    assert "no place for an instruction" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_a_server_of_the_command_line_tells_its_scorer_where_a_request_says_nothing(monkeypatch):
+    served = []
+    monkeypatch.setattr("nvrerank.server.serve", lambda scorer, **_: served.append(scorer))
+    with FakeNIM([rank()] * 2) as upstream:
+        spec = f"hosted:fake/m@{upstream.url}/rerank"
+        run = CliRunner().invoke(app, ["serve", "--scorer", spec, "--instruction", TOLD])
+        assert run.exit_code == 0, run.output
+        body = {"query": "q", "documents": PASSAGES}
+        with TestClient(create_app(served[0])) as client:
+            for more in ({}, {"instruction": "another"}):
+                assert client.post("/v1/rerank", json=body | more).status_code == 200
+        assert [one.json["instruction"] for one in upstream.seen] == [TOLD, "another"]

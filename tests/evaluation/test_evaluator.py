@@ -3,9 +3,10 @@ import math
 import sys
 
 import pytest
+from core.test_instructions import TOLD, Nameless, Told
 from support.evaluation import CORPUS, QRELS, QUERIES, Counting, Packing, overlap
 
-from nvrerank import AuthenticationError, Scorer, rerank
+from nvrerank import AuthenticationError, InvalidArgumentError, Scorer, rerank
 from nvrerank.evaluation import DataError, Task, evaluate
 
 
@@ -333,3 +334,21 @@ def test_the_bar_counts_pairs_and_tells_the_time_left(make_set, capsys):
     assert "<" in err  # done<left
     evaluate(make_set("quiet"), scorers=[Counting()])
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("kind", [Told, Nameless])
+def test_each_scorer_is_told_the_instruction_and_its_scores_are_kept_by_it(make_set, tmp_path, kind):
+    folder, scorer = make_set(), kind()
+    reports = [
+        evaluate(folder, scorers={"one": scorer}, out=tmp_path / "out", instruction=told)
+        for told in (TOLD, None, TOLD, "another", None)
+    ]
+    assert list(dict.fromkeys(scorer.asked)) == [TOLD, None, "another"]
+    assert len(scorer.asked) == 9, "three queries, each instruction once"
+    assert reports[0].rows == reports[2].rows
+
+
+def test_a_scorer_without_a_place_for_an_instruction_refuses_before_anything_is_read(tmp_path):
+    for scorer in (Counting(), "bundled"):
+        with pytest.raises(InvalidArgumentError, match="no place for an instruction"):
+            evaluate(tmp_path / "none", scorers=[scorer], instruction=TOLD)

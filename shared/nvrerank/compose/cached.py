@@ -118,7 +118,10 @@ class Cached(Around):
 
     @cached_property
     def _identity(self) -> bytes:
-        return json.dumps(settled_identity(self.scorer.identity or {}), sort_keys=True).encode()
+        known, told = self.scorer.identity or {}, self.scorer.instruction
+        return json.dumps(
+            settled_identity(known if told is None else {**known, "instruction": told}), sort_keys=True
+        ).encode()
 
     def _lookup(self, calls: Sequence[tuple[str, Sequence[str]]]) -> _Lookup:
         keys = [[_key(self._identity, query, text) for text in texts] for query, texts in calls]

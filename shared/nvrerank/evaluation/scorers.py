@@ -76,6 +76,8 @@ def _named(label: str | None, spec: ScorerSpec, made: Scorer, instruction: str |
 def _identity(scorer: Scorer, label: str | None = None) -> dict[str, object] | None:
     """What it says itself; else class and name, and its repr where that is more than a place in memory."""
     known: dict[str, object] = {"label": label} if label else {}
+    if scorer.instruction is not None:
+        known["instruction"] = scorer.instruction
     if scorer.listwise:
         return None
     if scorer.identity is not None:
@@ -84,5 +86,4 @@ def _identity(scorer: Scorer, label: str | None = None) -> dict[str, object] | N
         return None
     kind = type(scorer)
     text = repr(scorer) if kind.__repr__ is not object.__repr__ else None
-    known |= {"class": f"{kind.__module__}.{kind.__qualname__}", "name": scorer.name, "repr": text}
-    return known if scorer.instruction is None else known | {"instruction": scorer.instruction}
+    return known | {"class": f"{kind.__module__}.{kind.__qualname__}", "name": scorer.name, "repr": text}
