@@ -34,6 +34,7 @@ _SLOTS = re.compile(f"{QUERY}|{INSTRUCTION}")
 
 PROBES = (("Who wrote it?", "The sea, 1,000 times."), ("a", "b c\nd"), ("x  y ", " The End!"))
 """Pairs by which encoders are compared."""
+_ESCAPED = ("a < b [1]?", "<b>[2]</b>")  # what a template may escape, as long as the tokenizer undoes it
 _PROBE = " Find what proves it. "
 
 
@@ -236,6 +237,11 @@ _QWEN3 = f"""<Instruct>: {INSTRUCTION}
 </think>
 
 """
+_QWEN3_VL_TASK = "Given a search query, retrieve relevant candidates that answer the query."
+_QWEN3_VL = f"""<Instruct>: {INSTRUCTION}<Query>:{QUERY}
+<Document>:{PASSAGE}<|im_end|>
+<|im_start|>assistant
+"""
 _MXBAI_HEAD = """<|im_start|>system
 You are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>
 <|im_start|>user
@@ -255,6 +261,17 @@ RECIPES = (
         model_type="qwen3",
         pieces=(_QWEN3_HEAD, _QWEN3.replace(INSTRUCTION, _QWEN3_TASK)),
         told=(_QWEN3_HEAD, _QWEN3),
+        markers=_CHAT,
+        yes="yes",
+        no="no",
+        context=32_768,
+    ),
+    Recipe(  # https://github.com/QwenLM/Qwen3-VL-Embedding, src/models/qwen3_vl_reranker.py
+        name="Qwen3-VL-Reranker",
+        pattern=r"qwen3[-_.]?vl[-_.]?reranker",
+        model_type="qwen3_vl",
+        pieces=(_QWEN3_HEAD + _QWEN3_VL.replace(INSTRUCTION, _QWEN3_VL_TASK),),
+        told=(_QWEN3_HEAD + _QWEN3_VL,),
         markers=_CHAT,
         yes="yes",
         no="no",
@@ -313,7 +330,8 @@ def library_encoder(
     chats = "message" in transformer.modality_config
 
     def preprocessed(prompt: str | None) -> list[Any]:
-        return [transformer.preprocess([pair], prompt=prompt, processing_kwargs=unpadded) for pair in PROBES]
+        every = (*PROBES, _ESCAPED)
+        return [transformer.preprocess([pair], prompt=prompt, processing_kwargs=unpadded) for pair in every]
 
     try:
         wanted = preprocessed(saved.prompt)
@@ -330,7 +348,9 @@ def library_encoder(
     except Exception as error:  # whatever the library raises: a template without the roles, a broken one
         raise ModelLoadError(f"{saved.folder}: sentence-transformers can't read a pair: {error}") from error
     for (query, passage), features, one in (
-        (pair, features, one) for one, each in asked for pair, features in zip(PROBES, each, strict=True)
+        (pair, features, one)
+        for one, each in asked
+        for pair, features in zip((*PROBES, _ESCAPED), each, strict=True)
     ):
         ids = features["input_ids"][0].tolist()
         [pair] = one.encode(query, [passage], LARGEST)
@@ -377,6 +397,8 @@ def _template_encoder(
 
 
 def _chat_encoder(transformer: Any, saved: Saved, tokenizer: SavedTokenizer) -> PairEncoder:
+    from jinja2 import TemplateError  # torch's and transformers' own
+
     formatter = transformer.input_formatter
     settings = dict(transformer.processing_kwargs.get("chat_template", {}))
     for name in ("max_length", "padding", "restore_suffix", "return_tensors", "truncation"):
@@ -388,14 +410,18 @@ def _chat_encoder(transformer: Any, saved: Saved, tokenizer: SavedTokenizer) -> 
             messages = formatter.prepend_prompt_to_messages(messages, prompt)
         return str(transformer.processor.apply_chat_template(messages[0], tokenize=False, **settings))
 
-    whole, told = rendered(QUERY, PASSAGE), rendered(QUERY, PASSAGE, INSTRUCTION)
+    whole = rendered(QUERY, PASSAGE)
+    try:
+        told, named = rendered(QUERY, PASSAGE, INSTRUCTION), rendered(QUERY, PASSAGE, _PROBE)
+    except TemplateError:  # it has no turn of the system's
+        told = named = ""
     for change in (str, str.strip):
         if all(
             whole.replace(QUERY, change(query)).replace(PASSAGE, change(passage)) == rendered(query, passage)
             for query, passage in PROBES
         ):
-            named = told.replace(INSTRUCTION, change(_PROBE)) == rendered(QUERY, PASSAGE, _PROBE)
-            place = [told] if named and INSTRUCTION in told else ()
+            fits = told.replace(INSTRUCTION, change(_PROBE)) == named
+            place = [told] if fits and all(one in told for one in (QUERY, PASSAGE, INSTRUCTION)) else ()
             try:
                 return PiecesEncoder(tokenizer.backend, [whole], told=place, stripped=change is not str)
             except ValueError:

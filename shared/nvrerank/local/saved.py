@@ -181,7 +181,8 @@ def _module(folder: Path, entry: Config) -> Module:
 
 
 def _check_transformer(config: Config) -> None:
-    config.expect("transformer_task", "sequence-classification", "text-generation", "feature-extraction")
+    tasks = ("sequence-classification", "text-generation", "feature-extraction", "any-to-any")
+    config.expect("transformer_task", *tasks)
     for name, known in _KWARGS.items():
         section = config.section(name)
         for key in sorted(section.values.keys() - known if section else ()):

@@ -19,6 +19,7 @@ from typing import Any, Literal, cast
 import sentence_transformers
 import torch
 import transformers
+from sentence_transformers.base.modality import InputFormatter
 from sentence_transformers.base.modules import Dense, Transformer
 from sentence_transformers.cross_encoder.modules import LogitScore
 from sentence_transformers.sentence_transformer.modules import LayerNorm, Pooling
@@ -49,12 +50,16 @@ _LOADERS: dict[str, Any] = {
     "feature-extraction": transformers.AutoModel,
 }
 _MODULES: dict[str, Any] = {kind.__name__: kind for kind in (Dense, LayerNorm, LogitScore, Pooling)}
+_SEEING = ("mistral3", "qwen3_vl")  # models that also see: a decoder within, and what images need beside it
+_WITHIN = re.compile(r"(model\.)?language_model\.(model\.)?(?=embed_tokens\.)")
+_EYES = r"|(model\.)?(visual|vision_tower|multi_modal_projector)\..*"
+_DENSE = r"|(language_model\.)?score\.weight"  # the same head once more, for vLLM
 _UNUSED = r"(.*\.)?(pooler\.dense\.(weight|bias)|position_ids|inv_freq|lm_head\..*)|cls\..*"
 _LOCAL: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
 _PADDED = {  # a mask keeps padding out of every sum; held against single pairs by a test
     *("albert", "bert", "camembert", "data2vec-text", "deberta", "deberta-v2", "distilbert", "electra"),
-    *("ernie", "gemma", "gemma2", "gemma3_text", "llama", "mistral", "modernbert", "mpnet", "phi3"),
-    *("qwen2", "qwen3", "rembert", "roberta", "xlm-roberta", "xlm-roberta-xl"),
+    *("ernie", "gemma", "gemma2", "gemma3_text", "llama", "ministral3", "mistral", "modernbert", "mpnet"),
+    *("phi3", "qwen2", "qwen3", "rembert", "roberta", "xlm-roberta", "xlm-roberta-xl"),
 }
 
 
@@ -134,7 +139,8 @@ def load_reference(
     if task == "sequence-classification" and (named := config.section("id2label")):
         Labels.find(config, len(named.values), settings.label)  # before anything is loaded
     with _quiet(progress=progress):
-        first, *rest = _load(checkpoint, saved, task, settings.dtype)
+        seeing = config.model_type in _SEEING
+        first, *rest = _load(checkpoint, saved, task, settings.dtype, seeing=seeing)
         transformer = cast("Transformer", first)
         tokenizer = SavedTokenizer.of(transformer.tokenizer, checkpoint.folder)
         tokenizer.check(checkpoint.folder, _count_embeddings(transformer))
@@ -151,7 +157,7 @@ def load_reference(
         modules=modules,
         labels=Labels.find(config, _count_labels(modules), settings.label),
         device=settings.device,
-        together="alone" if alone else "padded" if config.model_type in _PADDED else "length",
+        together="alone" if alone else "padded" if transformer.config.model_type in _PADDED else "length",
         left=task == "text-generation",
         modality=modality,
     )
@@ -181,18 +187,22 @@ def _task(config: Config, saved: Saved, recipe: Recipe | None) -> str:
     architecture = asked[0] if isinstance(asked, list) and asked and isinstance(asked[0], str) else None
     if saved.modules:
         task = str(saved.modules[0].config.values.get("transformer_task", "feature-extraction"))
+    elif model_type in _SEEING and recipe is not None:
+        task = "any-to-any"
     else:
         generates = architecture is not None and architecture.endswith("ForCausalLM")
         task = "text-generation" if generates else "sequence-classification"
+    if model_type in _SEEING and task in ("any-to-any", "feature-extraction"):
+        return "text-generation" if task == "any-to-any" else task  # of the decoder within
     known: set[str] = set()
-    for table in _TRUNKS if task == "feature-extraction" else (_TASKS[task],):
+    for table in _TRUNKS if task == "feature-extraction" else (_TASKS.get(task, {}),):
         names = table.get(model_type, ())
         known.update((names,) if isinstance(names, str) else names)
     if not known or (architecture is not None and architecture not in known):
         raise ModelLoadError(
             f"{config.file}: {architecture or model_type!r:.120} is no class of transformers for {task} by a "
             f"{model_type!r:.80}{config.own_code}; neither an embedding model nor a language model by "
-            "itself is a reranker"
+            f"itself is a reranker{'; a NIM or vLLM may serve it' if model_type in _SEEING else ''}"
         )
     if task == "text-generation" and not saved.modules and recipe is None:
         raise ModelLoadError(
@@ -227,11 +237,80 @@ class _Transformer(Transformer):
         return model
 
 
-def _load(checkpoint: Checkpoint, saved: Saved, task: Any, dtype: torch.dtype) -> list[nn.Module]:
+class _TextPart(nn.Module):
+    """The decoder within a model that also sees, where the library has a Transformer.
+
+    The library would load what images need, too, by packages that texts don't need.
+
+    Args:
+        checkpoint: The model's.
+        saved: What stands beside it.
+        task: What the decoder is loaded for.
+        weights: For transformers' loader.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, saved: Saved, task: str, weights: Mapping[str, object]
+    ) -> None:
+        super().__init__()
+        told = saved.modules[0].config.values if saved.modules else {}
+        self.processing_kwargs = dict(told.get("processing_kwargs") or {})
+        self.modality_config = told.get("modality_config") or {"message": {}}
+        message_format = self.modality_config.get("message", {}).get("format", "auto")
+        config = _decoder_config(checkpoint.folder)
+        starts = {match[0] for name in checkpoint.shapes if (match := _WITHIN.match(name))}
+        renamed = {f"^{re.escape(start)}": "model." for start in starts}
+        self.model, self.report = _LOADERS[task].from_pretrained(
+            checkpoint.folder, config=config, key_mapping=renamed, output_loading_info=True, **weights
+        )
+        for module in self.model.modules() if getattr(config, "is_causal", None) is False else ():
+            if hasattr(module, "is_causal"):  # where there is no mask, attention goes by this
+                module.is_causal = False
+        self.config = self.model.config
+        self.tokenizer = self.processor = transformers.AutoTokenizer.from_pretrained(
+            checkpoint.folder, **_LOCAL
+        )
+        kind = checkpoint.config.model_type
+        self.input_formatter = InputFormatter(kind, message_format, self.tokenizer)
+
+    def preprocess(self, pairs: Sequence[Any], prompt: str | None = None, **_: object) -> Any:
+        """A pair's token ids by the folder's chat template, as the library makes them."""
+        messages = [self.input_formatter.pair_to_messages(pair) for pair in pairs]
+        if prompt:
+            messages = self.input_formatter.prepend_prompt_to_messages(messages, prompt)
+        settings = self.processing_kwargs.get("chat_template", {})
+        return self.tokenizer.apply_chat_template(messages, return_dict=True, return_tensors="pt", **settings)
+
+    def forward(self, features: dict[str, Any]) -> dict[str, Any]:
+        """Adds logits of a language model, hidden states of any other."""
+        names = [name for name in ("input_ids", "attention_mask", "position_ids") if name in features]
+        output = self.model(**{name: features[name] for name in names}, use_cache=False)
+        if hasattr(output, "logits"):
+            return features | {"causal_logits": output.logits}
+        return features | {"token_embeddings": output.last_hidden_state}
+
+
+def _decoder_config(folder: Path) -> Any:
+    """The configuration of the decoder within; Qwen3-VL's is a Qwen3 whose positions, of texts, are plain."""
+    told: Any = transformers.AutoConfig.from_pretrained(folder, **_LOCAL)
+    config = told.text_config
+    if config.model_type != "qwen3_vl_text":
+        return config
+    values = config.to_dict() | {"tie_word_embeddings": told.tie_word_embeddings}
+    rope = {name: one for name, one in values["rope_parameters"].items() if not name.startswith("mrope")}
+    del values["model_type"]
+    return transformers.Qwen3Config(**values | {"rope_parameters": rope})
+
+
+def _load(
+    checkpoint: Checkpoint, saved: Saved, task: Any, dtype: torch.dtype, *, seeing: bool
+) -> list[nn.Module]:
     weights = {**_LOCAL, "dtype": dtype, "use_safetensors": True}
     folder = str(saved.folder)
     try:
-        if saved.modules:
+        if seeing:
+            first: Any = _TextPart(checkpoint, saved, task, weights)
+        elif saved.modules:
             place = saved.modules[0].path
             first = _Transformer.load(folder, subfolder=place, model_kwargs=weights, local_files_only=True)
         else:
@@ -243,11 +322,14 @@ def _load(checkpoint: Checkpoint, saved: Saved, task: Any, dtype: torch.dtype) -
             f"{checkpoint.config.file}: sentence-transformers {sentence_transformers.__version__} can't load "
             f"model_type {checkpoint.config.model_type!r:.80} as a cross-encoder: {error}"
         ) from error
-    _check_report(checkpoint, first.report, task)
+    copied = _DENSE if task == "feature-extraction" else ""
+    _check_report(checkpoint, first.report, task, unused=_UNUSED + (_EYES + copied if seeing else ""))
     return [first, *rest]
 
 
-def _check_report(checkpoint: Checkpoint, report: Mapping[str, Any] | None, task: str) -> None:
+def _check_report(
+    checkpoint: Checkpoint, report: Mapping[str, Any] | None, task: str, *, unused: str
+) -> None:
     """Refuses a model of which a tensor was made up or left over."""
     if report is None:
         raise ModelLoadError(
@@ -257,7 +339,7 @@ def _check_report(checkpoint: Checkpoint, report: Mapping[str, Any] | None, task
     for kind in ("missing_keys", "mismatched_keys", "unexpected_keys"):
         spare = kind == "unexpected_keys" or (kind == "missing_keys" and task == "feature-extraction")
         for name in sorted(map(str, report[kind])):
-            if not (spare and re.fullmatch(_UNUSED, name)):
+            if not (spare and re.fullmatch(unused, name)):
                 of = checkpoint.config.model_type
                 raise ModelLoadError(f"{checkpoint.folder}: tensor {name} is among the {kind} of {of}")
 
