@@ -406,3 +406,15 @@ def test_an_adapter_is_refused_with_what_to_do(tmp_path):
     folder = save_again(tmp_path, "bert")
     (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "elsewhere/base"}))
     assert "merge_and_unload" in refusal(folder)
+
+
+@pytest.mark.parametrize("file", ["model-q4.gguf", "onnx/model.onnx"])
+def test_an_export_for_another_program_is_refused_with_what_to_do(tmp_path, file):
+    folder = save_tiny(tmp_path, "bert")
+    (folder / "onnx").mkdir()
+    (folder / file).touch()
+    assert LocalScorer(folder, device="cpu").score(QUERY, PASSAGES), "beside safetensors it does no harm"
+    (folder / "model.safetensors").unlink()
+    message = refusal(folder)
+    assert file in message
+    assert "the folder of the model that it was made from" in message

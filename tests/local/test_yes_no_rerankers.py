@@ -6,6 +6,8 @@ import pytest
 import torch
 import transformers
 from sentence_transformers import CrossEncoder
+from sentence_transformers.base.modules import Transformer
+from sentence_transformers.cross_encoder.modules import LogitScore
 from support.families import save_tiny, tiny_model
 from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
 
@@ -13,7 +15,8 @@ from nvrerank import LocalScorer, ModelLoadError
 
 QUERY = "who wrote the book?"
 PASSAGES = ["the book of the dead sea scrolls", "rust", "a class is iterable when it\ndefines __iter__ " * 3]
-MARKS = {"qwen3": ["<|im_start|>", "<|im_end|>"], "qwen2": ["<|im_start|>", "<|im_end|>"], "gemma": ["<bos>"]}
+CHAT = ["<|im_start|>", "<|im_end|>"]
+MARKS = {"qwen3": CHAT, "qwen2": CHAT, "gemma": ["<bos>"], "mistral": ["<s>"]}
 
 
 def tokenizer(marks: list[str]) -> Tokenizer:
@@ -134,19 +137,88 @@ def test_of_a_long_passage_the_middle_is_cut_and_the_question_stays(tmp_path, na
     )
 
 
-def test_a_conversion_to_one_label_is_asked_with_the_same_words(tmp_path):
+@pytest.mark.parametrize("name", RERANKERS)
+def test_a_conversion_to_one_label_is_asked_with_the_same_words(tmp_path, name):
     """As tomaarsen/Qwen3-Reranker-0.6B-seq-cls: the head's row is yes's less no's."""
-    original = save(tmp_path / "Qwen3-Reranker-0.6B", "qwen3")
+    kind, pieces, yes, no = RERANKERS[name]
+    original = save(tmp_path / name, kind)
     made = Tokenizer.from_file(str(original / "tokenizer.json"))
     causal = transformers.AutoModelForCausalLM.from_pretrained(original)
     one = transformers.AutoModelForSequenceClassification.from_pretrained(original, num_labels=1)
-    yes, no = made.token_to_id("yes"), made.token_to_id("no")
-    one.score.weight.data = (causal.lm_head.weight[yes] - causal.lm_head.weight[no])[None].clone()
-    folder = tmp_path / "Qwen3-Reranker-0.6B-seq-cls"
+    row = causal.lm_head.weight[made.token_to_id(yes)]
+    one.score.weight.data = (row - causal.lm_head.weight[made.token_to_id(no)] if no else row)[None].clone()
+    folder = tmp_path / f"{name}-seq-cls"
     one.save_pretrained(folder)
     transformers.PreTrainedTokenizerFast(tokenizer_object=made).save_pretrained(folder)
     scores = LocalScorer(folder, device="cpu").score(QUERY, PASSAGES)
-    assert scores == pytest.approx(in_words(original, qwen3, "yes", "no"), abs=1e-4)
+    assert scores == pytest.approx(in_words(original, pieces, yes, no), abs=1e-4)
+
+
+TURN = "<|im_start|>{}\n{{{{ m.content }}}}<|im_end|>\n"
+TURNS = (
+    "{% for m in messages %}"
+    f"{{% if m.role == 'document' %}}{TURN.format('user')}{{% else %}}{TURN.format('system')}{{% endif %}}"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+HELPFUL = "Check whether a given document contains information helpful to answer the query.\n<Document> "
+HELPS = (
+    "{% set told = messages | selectattr('role', 'eq', 'system') | map(attribute='content') | first %}"
+    "{% set asked = messages | selectattr('role', 'eq', 'query') | map(attribute='content') | first %}"
+    "{% set given = messages | selectattr('role', 'eq', 'document') | map(attribute='content') | first %}"
+    f"{HELPFUL}{{{{ given }}}}\n<Query> {{{{ asked }}}}{{% if told %}} {{{{ told }}}}{{% endif %}} ??"
+)
+JUDGED = (
+    f"{JUDGE}<Instruct>: {{% if messages[0].role == 'system' %}}{{{{ messages[0].content }}}}{{% else %}}"
+    "Given a web search query, retrieve relevant passages that answer the query{% endif %}{{ '\\n' }}"
+    "<Query>: {{ messages[-2].content }}\n<Document>: {{ messages[-1].content }}<|im_end|>\n"
+    "<|im_start|>assistant\n<think>\n\n</think>{{ '\\n\\n' }}"
+)
+
+
+def turns(query: str, passage: str, told: str = "") -> list[str]:
+    """From zerank-2's chat template: the query is the system's turn, the passage the user's."""
+    said = [f"<|im_start|>system\n{text}<|im_end|>\n" for text in (told, query) if text]
+    return ["".join(said) + f"<|im_start|>user\n{passage}<|im_end|>\n<|im_start|>assistant\n"]
+
+
+def helps(query: str, passage: str, told: str = "") -> list[str]:
+    """From the code on the card of ctxl-rerank-v2-instruct-multilingual: the passage comes first."""
+    return [f"{HELPFUL}{passage}\n<Query> {query}{told and ' '}{told} ??"]
+
+
+def judges(query: str, passage: str, told: str = "") -> list[str]:
+    usual = "Given a web search query, retrieve relevant passages that answer the query"
+    return ["".join(qwen3(query, passage)).replace(usual, told or usual)]
+
+
+SAVED = {
+    "zerank-2": ("qwen3", TURNS, turns, "Yes", None),
+    "ctxl-rerank-v2": ("mistral", HELPS, helps, "!", None),
+    "Qwen3-Reranker": ("qwen3", JUDGED, judges, "yes", "no"),
+}
+
+
+@pytest.mark.parametrize("told", ["", "find the clause that forbids it"])
+@pytest.mark.parametrize("name", SAVED)
+def test_saved_as_a_cross_encoder_they_are_asked_as_their_folders_say(tmp_path, name, told):
+    kind, template, pieces, yes, no = SAVED[name]
+    first = save(
+        tmp_path / "first", kind, chat_template=template, padding_side="left", pad_token=MARKS[kind][0]
+    )
+    made = tokenizer(MARKS[kind])
+    settings = {"chat_template": {"add_generation_prompt": True}}
+    reader = Transformer(str(first), transformer_task="text-generation", processing_kwargs=settings)
+    answer = LogitScore(made.token_to_id(yes), made.token_to_id(no) if no else None)
+    prompts = {"prompts": {"web": told}, "default_prompt_name": "web"} if told else {}
+    whole = CrossEncoder(modules=[reader, answer], device="cpu", **prompts)
+    whole.save_pretrained(str(tmp_path / "saved"))
+    wanted = in_words(first, lambda query, passage: pieces(query, passage, told), yes, no)
+    scorer = LocalScorer(tmp_path / "saved", device="cpu")
+    assert scorer.score(QUERY, PASSAGES) == pytest.approx(wanted, abs=1e-4)
+    assert [scorer.score(QUERY, [one])[0] for one in PASSAGES] == pytest.approx(wanted, abs=1e-4)
+    other = in_words(first, lambda query, passage: pieces(query, passage, "something else"), yes, no)
+    assert scorer.with_instruction("something else").score(QUERY, PASSAGES) == pytest.approx(other, abs=1e-4)
+    assert scorer.score(QUERY, PASSAGES) != pytest.approx(other, abs=1e-2)
 
 
 CHATS = {
