@@ -12,6 +12,7 @@ import pytest
 from fake_nim import FakeNIM
 from opentelemetry.util._once import Once
 from support.blocks import PAGES, ROOT, Block, Run, blocks, check_extras, check_targets, same_output
+from support.installed import Installed, only
 
 NEEDS = {
     "docs/evaluation.md": [
@@ -40,16 +41,18 @@ def run(
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER", None)  # what a page sets up is its own
     monkeypatch.setattr("opentelemetry.trace._TRACER_PROVIDER_SET_ONCE", Once())
-    with FakeNIM(models=[{"id": "nvidia/llama-nemotron-rerank-1b-v2"}]) as nim:
+    installed = Installed()
+    with FakeNIM(models=[{"id": "nvidia/llama-nemotron-rerank-1b-v2"}]) as nim, only(installed, page):
         monkeypatch.setenv("NVIDIA_BASE_URL", nim.url)
         monkeypatch.setenv("NVIDIA_API_KEY", "nvapi-of-the-tests")
-        yield Run(page, {"http://localhost:8000": f"http://{nim.host}"}, capsys)
+        yield Run(page, {"http://localhost:8000": f"http://{nim.host}"}, installed, capsys)
     vars(page).clear()
     gc.collect()  # here, where it is forgiven that LlamaIndex's chat memory leaves its database open
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*aiosqlite.core.Connection:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pydantic.PydanticDeprecationWarning")  # LlamaIndex's agents cause them
 @each_page
 def test_the_blocks_of_a_page_run_from_top_to_bottom(page, run):
     for block in blocks(page):
@@ -102,7 +105,12 @@ def test_code_that_is_written_in_another_way_is_refused(tmp_path, code):
         block_of("curl https://example.org"),
         block_of("rm notes.txt", needs="courage"),
         block_of("pip install 'nvrerank[nonsense]'"),
+        block_of("pip install 'nvrerank[local,non-sense]'"),
         block_of("make nonsense"),
+        block_of(
+            '{"mcpServers": {"nvrerank": {"command": "nvrerank", "args": ["mcp", "--roots", "."]}}}', "json"
+        ),
+        block_of("{", "json"),
         block_of("something was printed", "output"),
         block_of("+ from nvrerank import nonsense", "diff"),
         block_of("some words", "text"),
@@ -113,6 +121,24 @@ def test_a_block_that_is_wrong_fails(block, run):
     with pytest.raises((Exception, SystemExit)) as raised:
         run(block)
     assert "README.md:1" in raised.value.__notes__[0]
+
+
+@pytest.mark.parametrize(
+    ("installs", "code", "module"),
+    [
+        ("nvrerank", "from nvrerank import LocalScorer", "local scoring needs"),
+        ("'nvrerank[local]'", "import langchain_nvrerank", "langchain_core"),
+        ("'nvrerank[langchain]'", "from langchain_nvrerank import RerankMiddleware", "langchain"),
+        ("'nvrerank[langchain]'", "from langgraph.graph import StateGraph", "langgraph"),
+        ("'nvrerank[llamaindex]'", "import langchain_core", "langchain_core"),
+    ],
+)
+def test_a_page_can_import_what_its_install_lines_bring_and_nothing_else(run, installs, code, module):
+    run(block_of(f"pip install {installs}"))
+    with pytest.raises(ImportError, match=module):
+        run(block_of(code, "python"))
+    run(block_of("pip install 'nvrerank[all]'"))
+    run(block_of(code, "python"))
 
 
 def test_what_was_printed_is_compared_and_numbers_nearly():

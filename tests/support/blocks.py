@@ -4,20 +4,22 @@
 |---|---|
 | `python` | runs; the blocks of a page share their names, top to bottom |
 | `sh` | `nvrerank` runs, `pip` and `make` are compared with pyproject.toml and the Makefile |
+| `json` | is JSON; in the configuration of an MCP client our commands parse |
 | `output` | is what the block before it printed; numbers with a fraction may differ by a tenth |
 | `diff` | its `+` lines import what exists |
 | `text` | nothing: a drawing of a tree, which has a test of its own |
 | any with `title="Needs ..."` | what it needs is not there: Python is compiled, commands are only read |
 
-Everything else is an error, so that no block is added without a rule.
+Everything else is an error, so that no block is added without a rule. A block can import what the install
+lines above it bring, and nothing else (installed.py).
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import textwrap
-import tomllib
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,11 +30,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from nvrerank.cli import app
+from support.installed import PROJECT, Installed
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
-LANGUAGES = {"python", "sh", "output", "diff", "text"}
+LANGUAGES = {"python", "sh", "json", "output", "diff", "text"}
 NOT_OURS = {"docker", "curl", "vllm", "cd", "git"}
 """Commands that a block with `title="Needs ..."` may have."""
 
@@ -83,14 +85,20 @@ class Run:
     Args:
         page: The module that the page's names live in.
         servers: Addresses that the pages name, and what answers in their place.
+        installed: What the page's install lines have brought.
         capture: Returns what was printed since it was last asked.
     """
 
     def __init__(
-        self, page: ModuleType, servers: dict[str, str], capture: pytest.CaptureFixture[str]
+        self,
+        page: ModuleType,
+        servers: dict[str, str],
+        installed: Installed,
+        capture: pytest.CaptureFixture[str],
     ) -> None:
         self._names = vars(page)
         self._servers = servers
+        self._installed = installed
         self._capture = capture
         self._printed = ""
 
@@ -123,6 +131,7 @@ class Run:
                 self._printed += _nvrerank([self._here(one) for one in arguments])
             case ["pip", "install", *arguments]:
                 check_extras(arguments)
+                self._installed.add(arguments)
             case ["make", *arguments]:
                 check_targets(arguments)
             case [first, *rest] if "=" in first and not rest:
@@ -133,15 +142,20 @@ class Run:
                 assert block.needs, f"no rule for the command {command}"
                 assert command in NOT_OURS, f"no rule for the command {command}"
 
+    def _json(self, block: Block) -> None:
+        for server in json.loads(block.code)["mcpServers"].values():
+            assert server["command"] == "nvrerank"
+            _parse(server["args"][0], server["args"][1:])
+
     def _output(self, block: Block) -> None:
         same_output(self._printed, block.code)
 
     def _diff(self, block: Block) -> None:
         for line in block.code.splitlines():
             if line.startswith("+ pip install"):
-                check_extras(shlex.split(line.removeprefix("+ pip install")))
+                self._command(shlex.split(line[2:]), block)
             elif line.startswith("+ "):
-                exec(line[2:], {})  # noqa: S102 # our own pages
+                exec(line[2:], {"__name__": self._names["__name__"]})  # noqa: S102 # our own pages
 
     def _text(self, block: Block) -> None:
         assert re.match(r"nvrerank/\n", block.code), "text is for trees: print output as ```output"
@@ -164,9 +178,8 @@ def same_output(printed: str, shown: str) -> None:
 
 def check_extras(arguments: list[str]) -> None:
     """Refuses an extra that pyproject.toml does not have."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for found in re.findall(r"(?:nvrerank|^\.)\[([\w,]+)\]", " ".join(arguments)):
-        assert set(found.split(",")) <= set(project["optional-dependencies"])
+    for found in re.findall(r"(?:nvrerank|^\.)\[([\w,-]+)\]", " ".join(arguments)):
+        assert set(found.split(",")) <= set(PROJECT["optional-dependencies"])
 
 
 def check_targets(arguments: list[str]) -> None:
@@ -177,11 +190,15 @@ def check_targets(arguments: list[str]) -> None:
 
 
 def _parse(subcommand: str, arguments: list[str]) -> None:
+    from nvrerank.cli import app  # as it is loaded for the page
+
     command = typer.main.get_command(app).commands[subcommand]  # type: ignore[attr-defined]
     command.make_context(subcommand, list(arguments))
 
 
 def _nvrerank(arguments: list[str]) -> str:
+    from nvrerank.cli import app
+
     expanded = [path for one in arguments for path in (_files(one) or [one])]
     with warnings.catch_warnings():
         warnings.simplefilter("default")  # the command tells them on stderr

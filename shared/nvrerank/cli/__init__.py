@@ -9,6 +9,7 @@ import typer
 from nvrerank import __version__
 
 from .eval import evaluate
+from .mcp import mcp
 from .models import models
 from .output import STATUSES
 from .rank import rank
@@ -45,4 +46,5 @@ def main(
 app.command()(rank)
 app.command("eval")(evaluate)
 app.command()(serve)
+app.command()(mcp)
 app.command()(models)

@@ -9,13 +9,14 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import glob, has_magic
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from nvrerank.errors import MissingExtraError
+from nvrerank.errors import MissingExtraError, RequestRejectedError
 from nvrerank.images import MOST_BYTES, Passage, kind_of
 from nvrerank.passages import cut
 
@@ -106,6 +107,19 @@ def read_sources(names: Sequence[str], *, images: bool = False) -> list[Source]:
         told = "; ".join(skipped[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
         say(f"skipped {count} {'file' if count == 1 else 'files'}: {told}")
     return [source for of_file in sources.values() for source in of_file]
+
+
+@contextmanager
+def errors_by_place(sources: Sequence[Source]) -> Iterator[None]:
+    """Within it an error about a passage names its file and line in place of an index."""
+    try:
+        yield
+    except RequestRejectedError as error:
+        if error.index is None:
+            raise
+        label, error.index = sources[error.index].label, None
+        error.args = (f"{label}: {error}",)
+        raise
 
 
 def _found(name: str) -> list[str] | None:

@@ -5,13 +5,11 @@ Thin: files in (inputs.py), a table or a document out (formats.py). Ranking is i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import typer
 
-from nvrerank.errors import RequestRejectedError
 from nvrerank.models import MODELS
 from nvrerank.ranking import RankOptions, ScoreMode, rerank
 from nvrerank.results import Ranking
@@ -21,7 +19,7 @@ from nvrerank.windows import LongPassages
 
 from .atomic_write import checked_target, write_atomically
 from .formats import as_csv, as_json, as_page, as_table
-from .inputs import Source, read_sources
+from .inputs import Source, errors_by_place, read_sources
 from .output import errors_in_one_line, print_out, say
 from .scorer_options import SCORER_HELP, MakeScorer, Quantize, ScorerOptions, scorer_for
 
@@ -125,7 +123,7 @@ def rank(
                 "--fuse zscore needs what retrieval scored each passage: give a file of JSON lines (.jsonl) "
                 'such as {"text": "...", "score": 0.5}, or use --fuse rrf'
             )
-        with _naming(sources):
+        with errors_by_place(sources):
             ranking = rerank(
                 chosen,
                 query,
@@ -158,16 +156,3 @@ def _why_nothing(files: Sequence[str], count: int, options: RankOptions) -> str:
     return (
         f"none of {count} passages scored {options.threshold:g} or more: lower --threshold, or leave it out"
     )
-
-
-@contextmanager
-def _naming(sources: Sequence[Source]) -> Iterator[None]:
-    """Within it an error about a passage names its file and line in place of an index."""
-    try:
-        yield
-    except RequestRejectedError as error:
-        if error.index is None:
-            raise
-        label, error.index = sources[error.index].label, None
-        error.args = (f"{label}: {error}",)
-        raise
