@@ -1,8 +1,8 @@
 import ir_measures
 import pytest
 
+from nvrerank.data_file import DataFile
 from nvrerank.evaluation import DataError, Task
-from nvrerank.evaluation.beir import DataFile
 from nvrerank.evaluation.metrics import measured, metrics
 from nvrerank.evaluation.trec import read_run, write_run
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nvrerank.data_file import DataError
 from nvrerank.errors import MissingExtraError
 
 try:
@@ -15,7 +16,7 @@ from .beir import read_set
 from .evaluator import evaluate
 from .report import Figure, PipelineRow, Report, SetInfo
 from .scoring import FailedQuery
-from .task import DataError, Task
+from .task import Task
 
 __all__ = [
     "DataError",

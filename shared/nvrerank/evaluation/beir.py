@@ -6,27 +6,17 @@ qrels/SPLIT.tsv where ids are parallel, else in qrels/SPLIT.QUERY-PASSAGE.tsv fo
 
 from __future__ import annotations
 
-import gzip
-import json
 import random
 import re
-import zlib
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import BinaryIO, TypeVar, cast
 
 from nvrerank._checks import checked_integer
-from nvrerank.texts import encodable, is_blank
+from nvrerank.data_file import DataError, DataFile
 
-from .task import A_GRADE, DataError, Task, is_grade
+from .task import A_GRADE, Task, is_grade
 
-T = TypeVar("T")
-
-REPEATED = "lines that are there twice, read once"
-BLANK_QUERIES = "blank queries, left out"
 ABSENT_QUERIES = "judgements of queries that are not there, left out"
 
 _HEAD = (r"q.*|topic.*", r"(corpus|doc|passage|pid|did).*", r"(score|rel|grade|label|judg).*")
@@ -35,140 +25,6 @@ _COLUMNS = (
     "a judgement has three columns with tabs between: query, passage, score; or TREC's four: query, 0, "
     "passage, score; where there are others, the first line names them: query-id, corpus-id, score"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class DataFile:
-    """A file that is read. Lines that are odd but can be passed over are counted by kind, or refused."""
-
-    path: Path
-    strict: bool = False
-    remarks: Counter[str] = field(default_factory=Counter)
-
-    def broken(self, line: int, what: str) -> DataError:
-        """The error for a line, numbered from 1."""
-        return DataError(f"{self.path}:{line}: {what}")
-
-    def odd(self, line: int, kind: str, what: str) -> None:
-        """Counts a line that is passed over, or raises its error."""
-        if self.strict:
-            raise self.broken(line, what)
-        self.remarks[kind] += 1
-
-    def put(self, line: int, known: dict[str, T], key: str, value: T, *, twice: str, values: str) -> None:
-        """Adds what a line says, which another may repeat but not contradict; the words are for the error."""
-        if key in known:
-            if known[key] != value:
-                raise self.broken(line, f"{twice}, with different {values}")
-            self.odd(line, REPEATED, twice)
-        known[key] = value
-
-    def lines(self) -> Iterator[tuple[int, str]]:
-        """The lines, gzipped or not, that are not blank, with their numbers from 1.
-
-        Raises:
-            DataError: The file can't be read, or a line is not UTF-8.
-        """
-        try:
-            with _opened(self.path) as stream:
-                for number, raw in enumerate(stream, start=1):
-                    try:
-                        text = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-                    except UnicodeDecodeError as error:
-                        what = f"not UTF-8: {error.reason} at byte {error.start}"
-                        raise self.broken(number, what) from error
-                    if text.strip():
-                        yield number, text
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{self.path} can't be read: {getattr(error, 'strerror', 0) or error}") from error
-
-    def texts(self, *, titled: bool) -> dict[str, str]:
-        """Texts by id from lines of JSON.
-
-        Args:
-            titled: Whether these are passages: with a title in front, as BEIR has it, of which either may
-                be missing, and blank ones stay.
-
-        Raises:
-            DataError: A line is broken, an id has two texts, or there is no text.
-        """
-        texts: dict[str, str] = {}
-        for number, record in self._records():
-            key = self._id(number, record)
-            title = self._string(number, record, "title", may_lack=True) if titled else ""
-            may_lack = "text" in record or (titled and "title" in record)
-            text = f"{title} {self._string(number, record, 'text', may_lack=may_lack)}".strip()
-            if titled or not is_blank(text):
-                self.put(number, texts, key, text, twice=f"the id {key!r} is there twice", values="texts")
-            else:
-                self.odd(number, BLANK_QUERIES, f"query {key!r} is blank")
-        if not texts:
-            raise DataError(f"{self.path} is empty")
-        return texts
-
-    def _records(self) -> Iterator[tuple[int, dict[str, object]]]:
-        for number, line in self.lines():
-            try:
-                record = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise self.broken(number, f"not JSON: {error}") from error
-            if not isinstance(record, dict):
-                raise self.broken(number, f"not a JSON object but {line:.40}")
-            yield number, record
-
-    def _id(self, number: int, record: dict[str, object]) -> str:
-        """`_id` or `id`: a string that a run file can hold too, or a whole number."""
-        key = "id" if "id" in record and "_id" not in record else "_id"
-        if isinstance(value := record.get(key), int) and not isinstance(value, bool):
-            return str(value)
-        text = self._string(number, record, key)
-        if text.split() != [text]:
-            what = f"the id {text!r:.60} is empty or holds white space, which run files can't"
-            raise self.broken(number, what)
-        return text
-
-    def _string(self, number: int, record: dict[str, object], key: str, *, may_lack: bool = False) -> str:
-        value = record.get(key)
-        if value is None and may_lack:
-            return ""
-        if not isinstance(value, str):
-            what = "missing" if value is None else f"{value!r:.40}, not a string"
-            raise self.broken(number, f"{key!r} is {what}")
-        return encodable(value)
-
-    def judgements(self) -> Iterator[tuple[int, str, str, int]]:
-        """Number, query, passage and grade of each line, in BEIR's columns, TREC's, or those that are named.
-
-        Raises:
-            DataError: A line is broken, or a grade is none.
-        """
-        places: tuple[int, ...] = ()
-        named = False
-        for number, line in self.lines():
-            text = line.strip()
-            columns = [one.strip() for one in (text.split("\t") if "\t" in text else text.split())]
-            if not places:
-                places = _named(columns)
-                if named := bool(places):
-                    continue
-                places = _PLACES.get(len(columns), ())
-            whole = len(columns) > max(places, default=0) if named else places == _PLACES.get(len(columns))
-            if not whole:
-                raise self.broken(number, _COLUMNS)
-            query, passage, score = (columns[place] for place in places)
-            yield number, query, passage, self._grade(number, score)
-
-    def _grade(self, number: int, score: str) -> int:
-        try:
-            grade = int(float(score))
-            whole = grade == float(score)
-        except (ValueError, OverflowError):
-            whole = False
-        if not whole:
-            raise self.broken(number, f"the score {score!r} is not a whole number")
-        if not is_grade(grade):
-            raise self.broken(number, f"the score is {score:.40}: {A_GRADE}")
-        return grade
 
 
 def read_set(
@@ -257,7 +113,7 @@ def _judgements(folder: Path, split: str, languages: tuple[str, str] | None) -> 
 def _judged(file: DataFile, queries: dict[str, str], passages: dict[str, str]) -> dict[str, dict[str, int]]:
     """Grades by query and passage."""
     judged: dict[str, dict[str, int]] = {}
-    for number, query, passage, grade in file.judgements():
+    for number, query, passage, grade in _judgements_of(file):
         if query not in queries:
             file.odd(number, ABSENT_QUERIES, f"the query {query!r} is not in the set's queries")
             continue
@@ -268,13 +124,6 @@ def _judged(file: DataFile, queries: dict[str, str], passages: dict[str, str]) -
     if not judged:
         raise DataError(f"{file.path} is empty: no query of the set is judged")
     return judged
-
-
-def _opened(path: Path) -> BinaryIO:
-    """By what it begins with, not by its name: a file that was downloaded may have lost its ending."""
-    with path.open("rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
-    return cast("BinaryIO", gzip.open(path)) if packed else path.open("rb")
 
 
 def _named(columns: list[str]) -> tuple[int, ...]:
@@ -288,3 +137,39 @@ def _sampled(ids: list[str], limit: int | None, seed: int) -> list[str]:
     if limit is None or limit >= len(ids):
         return ids
     return sorted(random.Random(seed).sample(sorted(ids), limit))  # noqa: S311 # a sample, no secret
+
+
+def _judgements_of(file: DataFile) -> Iterator[tuple[int, str, str, int]]:
+    """Number, query, passage and grade of each line, in BEIR's columns, TREC's, or those that are named.
+
+    Raises:
+        DataError: A line is broken, or a grade is none.
+    """
+    places: tuple[int, ...] = ()
+    named = False
+    for number, line in file.lines():
+        text = line.strip()
+        columns = [one.strip() for one in (text.split("\t") if "\t" in text else text.split())]
+        if not places:
+            places = _named(columns)
+            if named := bool(places):
+                continue
+            places = _PLACES.get(len(columns), ())
+        whole = len(columns) > max(places, default=0) if named else places == _PLACES.get(len(columns))
+        if not whole:
+            raise file.broken(number, _COLUMNS)
+        query, passage, score = (columns[place] for place in places)
+        yield number, query, passage, _grade(file, number, score)
+
+
+def _grade(file: DataFile, number: int, score: str) -> int:
+    try:
+        grade = int(float(score))
+        whole = grade == float(score)
+    except (ValueError, OverflowError):
+        whole = False
+    if not whole:
+        raise file.broken(number, f"the score {score!r} is not a whole number")
+    if not is_grade(grade):
+        raise file.broken(number, f"the score is {score:.40}: {A_GRADE}")
+    return grade

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from tqdm.auto import tqdm
 
+from nvrerank.data_file import DataError, DataFile
 from nvrerank.errors import MissingExtraError
 
-from .beir import DataFile
 from .embedding import Embedder
-from .task import DataError, Task
+from .task import Task
 from .trec import Candidates, Found, read_run
 
 Retrieve = Callable[[Task], dict[str, Found]]

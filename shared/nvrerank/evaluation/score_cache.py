@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from .beir import DataFile
+from nvrerank.data_file import DataFile
+
 from .task import Task
 
 _FORMAT = 1

@@ -6,12 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nvrerank.data_file import DataError
 from nvrerank.texts import is_blank
-
-
-class DataError(ValueError):
-    """A data set or a run file can't be used as it is; the message names file and line."""
-
 
 MOST_GRADE = 1000
 """The highest grade: who computes metrics keeps a place for each up to it."""

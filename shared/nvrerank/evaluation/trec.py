@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from .beir import DataFile
+from nvrerank.data_file import DataFile
+
 from .task import Task
 
 Found = dict[str, float]
@@ -34,8 +34,7 @@ def read_run(file: DataFile, task: Task) -> dict[str, Found]:
     rows: dict[str, dict[str, tuple[float, float]]] = {query: {} for query in task.queries}
     known = task.known or task.queries.keys()
     name, seen, absent = file.path.name, False, ""
-    for number, line in file.lines():
-        query, passage, place = _columns(file, number, line)
+    for number, query, passage, score, rank in file.run_rows():
         if query not in known or passage not in task.passages:
             where = f"query {query!r}" if query not in known else f"passage {passage!r}"
             absent = f"the {where} is not in {'the corpus of ' if query in known else ''}{task.label}"
@@ -43,7 +42,7 @@ def read_run(file: DataFile, task: Task) -> dict[str, Found]:
             continue
         seen = True
         twice = f"query {query!r} and passage {passage!r} are there twice"
-        file.put(number, rows.get(query, {}), passage, place, twice=twice, values="scores or ranks")
+        file.put(number, rows.get(query, {}), passage, (-score, rank), twice=twice, values="scores or ranks")
     if not seen:
         raise file.broken(1, absent or "the run is empty")
     found = {}
@@ -76,21 +75,6 @@ def write_run(path: Path, orders: Orders, tag: str) -> None:
             for rank, (passage, score) in enumerate(zip(order, falling, strict=True), start=1):
                 stream.write(f"{query} Q0 {passage} {rank} {score!r} {name}\n")
     part.replace(path)
-
-
-def _columns(file: DataFile, number: int, line: str) -> tuple[str, str, tuple[float, float]]:
-    """Query, passage, and what they are sorted by."""
-    columns = line.split(maxsplit=5)  # the tag may hold spaces, or be missing
-    if len(columns) < 5:  # noqa: PLR2004
-        raise file.broken(number, "a line of a run has six columns: query, Q0, passage, rank, score, tag")
-    query, _, passage, rank, score = columns[:5]
-    try:
-        value, place = float(score), float(rank)
-    except ValueError as error:
-        raise file.broken(number, f"rank {rank!r} or score {score!r} is not a number") from error
-    if not math.isfinite(value):
-        raise file.broken(number, f"the score {score!r} is not a finite number")
-    return query, passage, (-value, place)
 
 
 def _falling(scores: list[float | None]) -> list[float]:
