@@ -60,7 +60,13 @@ _KINDS = {
 }
 
 
-def scorer_of(spec: ScorerSpec, *, device: str | None = None, max_length: int | None = None) -> Scorer:
+def scorer_of(
+    spec: ScorerSpec,
+    *,
+    device: str | None = None,
+    max_length: int | None = None,
+    instruction: str | None = None,
+) -> Scorer:
     """Makes a scorer; no connection is opened and no weights are loaded.
 
     A string is `bundled`, `local:FOLDER_OR_NAME[@REVISION]`, `hosted:MODEL[@URL]`, `hosted:URL` or a URL by
@@ -80,8 +86,10 @@ def scorer_of(spec: ScorerSpec, *, device: str | None = None, max_length: int | 
         spec: What it is called; a scorer is returned as it is.
         device: For models on this machine that do not say it themselves.
         max_length: Likewise, in tokens.
+        instruction: What it is told of its task (`Scorer.with_instruction`); None: what it says itself.
 
     Raises:
+        InvalidArgumentError: It has no place for an instruction.
         TypeError: It is neither a string nor a mapping nor a scorer, or an argument is of the wrong type.
         ValueError: There is no such scorer or argument; the message lists what there is.
         MissingKeyError: NVIDIA's host wants a key and there is none, or `api_key_env` names no variable.
@@ -91,11 +99,12 @@ def scorer_of(spec: ScorerSpec, *, device: str | None = None, max_length: int | 
         name: value for name, value in (("device", device), ("max_length", max_length)) if value is not None
     }
     try:
-        return _made(spec, local)
+        made = _made(spec, local)
     except TypeError as error:
         if isinstance(spec, str):  # JSON of somebody's: the argument itself is of the right type
             raise ValueError(str(error)) from error  # noqa: TRY004 (it is of the right type)
         raise
+    return made if instruction is None else made.with_instruction(instruction)
 
 
 def _made(spec: object, local: Mapping[str, Any]) -> Scorer:

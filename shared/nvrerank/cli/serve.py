@@ -85,9 +85,7 @@ def serve(
             threads=threads,
             cors_origins=cors_origin,
         )
-        scoring = scorer_of(scorer, device=device, max_length=max_length)
-        if instruction is not None:
-            scoring = scoring.with_instruction(instruction)
+        scoring = scorer_of(scorer, device=device, max_length=max_length, instruction=instruction)
         _log_to_stderr(log_level)
         run(scoring, host=host, port=port, no_auth=no_auth, settings=settings)
 
