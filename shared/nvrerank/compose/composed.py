@@ -34,6 +34,11 @@ class Composed(Scorer):
         self._scorers = tuple(scorers.values())
 
     @property
+    def within(self) -> tuple[Scorer, ...]:
+        """The scorers within."""
+        return self._scorers
+
+    @property
     def name(self) -> str:
         """The inner scorer's."""
         return self._scorers[0].name

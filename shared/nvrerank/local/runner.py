@@ -112,6 +112,7 @@ class BatchRunner:
 
     def __init__(self, budget: int, *, progress: bool, workers: Callable[[], Workers] | None = None) -> None:
         self.budget = budget
+        self.tokens = 0
         self._progress = progress
         self._workers = workers
         self._inline = Inline()
@@ -156,6 +157,7 @@ class BatchRunner:
     def _shared_out(self, pairs: Sequence[TokenPair]) -> tuple[Executor, int, Plan]:
         """Who computes, how many batches at once, and which: workers, where there is a batch for each."""
         every, total = range(len(pairs)), sum(len(pair.ids) for pair in pairs)
+        self.tokens += total
         workers = self._workers() if self._workers and len(pairs) > 1 and total > LEAST else None
         if workers is not None and workers.size > 1:
             plan = self._plan(pairs, every, share_of_budget(total, self.budget, workers.size))

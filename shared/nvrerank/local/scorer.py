@@ -187,6 +187,11 @@ class LocalScorer(Scorer):
         return self._source.folder
 
     @property
+    def tokens_read(self) -> int:
+        """How many tokens it has read so far, of queries and passages."""
+        return self._runner.tokens
+
+    @property
     def max_length(self) -> int:
         """Tokens of query and passage together that are read; asking loads the model."""
         return self._loaded().context
