@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import textwrap
 
 import pytest
 
@@ -18,6 +19,8 @@ HEAVY = [
     "fastapi",
     "matplotlib",
     "pandas",
+    "pyarrow",
+    "ray",
 ]
 
 
@@ -45,6 +48,25 @@ def test_local_scoring_without_its_packages_names_the_pip_command(tmp_path, pack
 def test_serving_without_its_packages_names_the_pip_command(tmp_path, package):
     done = python(f"import sys; sys.modules[{package!r}] = None; import nvrerank.server", tmp_path)
     assert f"MissingExtraError: serving needs {package}: pip install 'nvrerank[serve]'" in done.stderr
+
+
+@pytest.mark.parametrize("package", ["pyarrow", "tqdm"])
+def test_bulk_scoring_without_its_packages_names_the_pip_command(tmp_path, package):
+    done = python(f"import sys; sys.modules[{package!r}] = None; import nvrerank.bulk", tmp_path)
+    assert f"MissingExtraError: bulk scoring needs {package}: pip install 'nvrerank[bulk]'" in done.stderr
+
+
+def test_bulk_scoring_on_ray_without_ray_names_the_pip_command(tmp_path):
+    code = """
+        import json, sys
+        from pathlib import Path
+        sys.modules["ray"] = None
+        from nvrerank.bulk import rerank_parquet
+        Path("in.jsonl").write_text(json.dumps({"query": "q", "passage": "p"}))
+        rerank_parquet("in.jsonl", "out", scorer="http://127.0.0.1:9/v1", engine="ray")
+    """
+    done = python(textwrap.dedent(code), tmp_path)
+    assert "MissingExtraError: the engine 'ray' needs Ray: pip install 'nvrerank[ray]'" in done.stderr
 
 
 def test_every_public_name_exists():
