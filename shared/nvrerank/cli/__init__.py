@@ -8,6 +8,7 @@ import typer
 
 from nvrerank import __version__
 
+from .bulk import bulk
 from .eval import evaluate
 from .mcp import mcp
 from .models import models
@@ -45,6 +46,7 @@ def main(
 
 app.command()(rank)
 app.command("eval")(evaluate)
+app.command()(bulk)
 app.command()(serve)
 app.command()(mcp)
 app.command()(models)
