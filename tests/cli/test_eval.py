@@ -204,6 +204,21 @@ def test_ctrl_c_says_how_to_go_on(data, tmp_path):
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # Ray's own
+@pytest.mark.usefixtures("ray_session")
+def test_ray_is_an_engine_and_what_it_scored_is_kept_for_any(run, data):
+    with FakeNIM() as nim:
+        arguments = (data, "--scorer", f"hosted:fake/m@{nim.url}", "--format", "json")
+        there = run(*arguments, "--engine", "ray", "--actors", 2, "--cpus-per-actor", 0.5)
+        assert there.exit_code == 0, there.output
+        asked = len(nim.seen)
+        here = run(*arguments)
+    assert asked > 0
+    assert len(nim.seen) == asked
+    assert json.loads(here.stdout)["rows"] == json.loads(there.stdout)["rows"]
+
+
 def test_a_folder_of_results_that_cannot_be_written_is_one_line(run, data, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "scores").write_text("a file where the folder should be")

@@ -75,6 +75,13 @@ def evaluate(
         typer.Option(help="What each scorer is told of its task, if its prompt has a place for it."),
     ] = None,
     resamples: Annotated[int, typer.Option(help="Draws behind each interval.")] = 10_000,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option(help="What scores; ray: Ray Data, on the cluster that RAY_ADDRESS names."),
+    ] = "local",
+    actors: Annotated[int, typer.Option(help="Copies of each scorer on Ray.")] = 1,
+    gpus_per_actor: Annotated[float, typer.Option(help="GPUs for each.")] = 0.0,
+    cpus_per_actor: Annotated[float, typer.Option(help="CPUs for each.")] = 1.0,
     progress: Annotated[
         bool | None,
         typer.Option("--progress/--no-progress", help="Else on a terminal only.", show_default=False),
@@ -108,6 +115,10 @@ def evaluate(
                 device=device,
                 max_length=max_length,
                 instruction=instruction,
+                engine=engine,
+                actors=actors,
+                gpus_per_actor=gpus_per_actor,
+                cpus_per_actor=cpus_per_actor,
                 progress=sys.stderr.isatty() if progress is None else progress,
             )
         except KeyboardInterrupt as error:

@@ -8,11 +8,12 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from ir_measures.measures import Measure
 
 from nvrerank._checks import checked_integer
+from nvrerank.data_file import DataError
 from nvrerank.fusion import FusionName, as_fusion
 
 from .beir import read_set
@@ -24,8 +25,11 @@ from .retrieval import candidates, retriever_spec
 from .score_cache import slug
 from .scorers import Scorers, named_scorers
 from .scoring import FailedQuery, TaskScores, scored
-from .task import DataError, Task
+from .task import Task
 from .trec import Candidates, Orders, write_run
+
+if TYPE_CHECKING:
+    from nvrerank.bulk.ray_engine import RayActors
 
 
 def evaluate(
@@ -48,6 +52,10 @@ def evaluate(
     device: str | None = None,
     max_length: int | None = None,
     instruction: str | None = None,
+    engine: Literal["local", "ray"] = "local",
+    actors: int = 1,
+    gpus_per_actor: float = 0,
+    cpus_per_actor: float = 1,
     progress: bool = False,
 ) -> Report:
     """Measures retrieval before and after reranking.
@@ -83,6 +91,10 @@ def evaluate(
         device: Of models that are loaded here.
         max_length: Tokens that local scorers made here read of query and passage.
         instruction: What each scorer is told of its task; None: what it says itself.
+        engine: What scores: this process, or actors of Ray, each with copies of the scorers.
+        actors: How many actors.
+        gpus_per_actor: GPUs for each.
+        cpus_per_actor: CPUs for each.
         progress: Whether bars on stderr show what is done and the time left.
 
     Returns:
@@ -101,6 +113,7 @@ def evaluate(
     for way in fuse:
         as_fusion(way)
     _refuse_twice("fusion", list(fuse))
+    pool = _actors(engine, actors, gpus_per_actor, cpus_per_actor)
     read = partial(
         read_set,
         split=split,
@@ -115,6 +128,10 @@ def evaluate(
         for one in named:
             if one.ours:
                 stack.callback(one.scorer.close)
+            if pool is not None and one.make is None:
+                raise TypeError(
+                    f"{one.label}: Ray's workers make the scorer themselves: give a string or a mapping"
+                )
             if one.scorer.listwise and (len(retrievers) > 1 or fuse):
                 raise ValueError(
                     f"scores of {one.label} depend on the other passages of the list: measure it with one "
@@ -137,7 +154,7 @@ def evaluate(
         )
         measure = partial(_values, tasks, wanted)
         before = {label: measure(runs) for label, runs in found.items()}  # refuses a metric before the work
-        answers = scored(tasks, found, named, kept, progress=progress)
+        answers = scored(tasks, found, named, kept, progress=progress, actors=pool)
         bounds = partial(interval, resamples=resamples, seed=seed)
         rows = []
         for retriever, scorer, orders, failures in _pipelines(found, answers, fuse):
@@ -152,6 +169,21 @@ def evaluate(
         (kept / "report.json").write_text(report.to_json() + "\n", encoding="utf-8")
         (kept / "report.md").write_text(report.to_markdown() + "\n", encoding="utf-8")
     return report
+
+
+def _actors(engine: str, count: object, gpus: object, cpus: object) -> RayActors | None:
+    """Who scores on Ray; None: nobody.
+
+    Raises:
+        ValueError: There is no such engine, or a number is out of range.
+    """
+    if engine not in ("local", "ray"):
+        raise ValueError(f"engine must be 'local' or 'ray', not {engine!r}")
+    if engine == "local":
+        return None
+    from nvrerank.bulk.ray_engine import RayActors
+
+    return RayActors.checked(count, gpus, cpus)
 
 
 def _checked_retrievers(given: str | Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from nvrerank.compose.composed import Composed
@@ -25,6 +26,7 @@ class NamedScorer:
             list, or on who answers, and are not kept.
         ours: Whether it was made here, and is closed here.
         load: Loads its model, if it was made here; None: it has none.
+        make: Makes another such, elsewhere; None: it was made already.
     """
 
     label: str
@@ -32,6 +34,7 @@ class NamedScorer:
     identity: Mapping[str, object] | None
     ours: bool = False
     load: Callable[[], object] | None = None
+    make: Callable[[], Scorer] | None = None
 
 
 def named_scorers(
@@ -55,22 +58,20 @@ def named_scorers(
         given = scorers.items()
     else:
         given = ((None, one) for one in ([scorers] if isinstance(scorers, str | Scorer) else scorers))
-    named = [
-        _named(label, one, scorer_of(one, device=device, max_length=max_length), instruction)
-        for label, one in given
-    ]
+    make = partial(scorer_of, device=device, max_length=max_length, instruction=instruction)
+    named = [_named(label, one, partial(make, one)) for label, one in given]
     labels = [one.label for one in named]
     if twice := next((label for label in labels if labels.count(label) > 1), None):
         raise ValueError(f"the scorer {twice!r} is there twice: pass a mapping that gives each its own label")
     return named
 
 
-def _named(label: str | None, spec: ScorerSpec, made: Scorer, instruction: str | None) -> NamedScorer:
-    scorer = made if instruction is None else made.with_instruction(instruction)
-    if made is spec:
+def _named(label: str | None, spec: ScorerSpec, make: Callable[[], Scorer]) -> NamedScorer:
+    scorer = make()
+    if isinstance(spec, Scorer):
         return NamedScorer(label or scorer.name, scorer, _identity(scorer, label))
     label = label or (spec if isinstance(spec, str) else json.dumps(spec, default=repr))
-    return NamedScorer(label, scorer, _identity(scorer), ours=True, load=getattr(scorer, "load", None))
+    return NamedScorer(label, scorer, _identity(scorer), True, getattr(scorer, "load", None), make)
 
 
 def _identity(scorer: Scorer, label: str | None = None) -> dict[str, object] | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm.auto import tqdm
 
@@ -24,13 +25,16 @@ from .scorers import NamedScorer
 from .task import Task
 from .trec import Candidates, Found
 
+if TYPE_CHECKING:
+    from nvrerank.bulk.ray_engine import RayActors
+
 SET_UP = (
     *(errors.MissingKeyError, errors.MissingExtraError, errors.ModelLoadError),
     *(errors.AuthenticationError, errors.ModelRetiredError),
 )
 """Errors that every query would meet: they end the evaluation."""
 
-_QUERIES_AT_ONCE = 8
+QUERIES_AT_ONCE = 8
 _FAILURES_IN_A_ROW = 5
 
 
@@ -98,10 +102,12 @@ def scored(
     kept: Path | None,
     *,
     progress: bool,
+    actors: RayActors | None = None,
 ) -> dict[str, list[TaskScores]]:
     """Scores what any retriever found, scorer by scorer and task by task, under one bar.
 
-    Scores of a scorer with an identity are kept in the folder `kept`; None: nowhere.
+    Scores of a scorer with an identity are kept in the folder `kept`; None: nowhere. With `actors` it is they
+    who score, on Ray.
 
     Raises:
         DataError: Kept scores are broken.
@@ -115,14 +121,19 @@ def scored(
         cache = ScoreCache(folder, task, one.label, one.identity or {})
         plan.append((one, cache, missing(jobs[task.label], cache)))
     for one in named:
-        if one.load is not None and any(rest for other, _, rest in plan if other is one):
+        if actors is None and one.load is not None and any(rest for other, _, rest in plan if other is one):
             one.load()  # what is wrong with the last is not found only when the first has scored for hours
     total = sum(len(job.texts) for _, _, rest in plan for job in rest)
     results: dict[str, list[TaskScores]] = {}
     with tqdm(total=total, unit="pair", desc="scoring", disable=not progress or not total) as bar:
         for one, cache, rest in plan:
             with cache:
-                failures = score_all(rest, one.scorer, cache, bar.update)
+                if actors is None or one.make is None:
+                    failures = score_all(rest, one.scorer, cache, bar.update)
+                else:
+                    from .on_ray import score_all_on_ray
+
+                    failures = score_all_on_ray(rest, one.make, cache, bar.update, actors)
             scores = {job.id: _by_text(cache, job) for job in jobs[cache.task.label]}
             results.setdefault(one.label, []).append(TaskScores(cache.task, scores, failures))
     return results
@@ -171,7 +182,7 @@ def score_all(
     """
     failures: list[FailedQuery] = []
     row = 0
-    size = _QUERIES_AT_ONCE if scores_together(scorer) else 1  # one query's answer can be kept sooner
+    size = QUERIES_AT_ONCE if scores_together(scorer) else 1  # one query's answer can be kept sooner
     for start in range(0, len(jobs), size):
         chunk = jobs[start : start + size]
         failed = _score(chunk, scorer, cache)
