@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers/.ready .venv-backends/.ready .venv-flag/.ready .venv-infinity/.ready
 
-.PHONY: run test test-fast lint docs notebooks bench bench-hosted bench-serve bundled clean
+.PHONY: run test test-fast lint docs notebooks bench bench-hosted bench-serve bench-bulk bundled clean
 
 run: $(VENV)/.demo
 	$(BIN)/python shared/demo/run.py
@@ -42,6 +42,10 @@ bench-hosted: $(VENV)/.test
 # `nvrerank serve` under load on 127.0.0.1; quiet the machine first
 bench-serve: $(VENV)/.test
 	cd shared && ../$(BIN)/python -m bench.serve
+
+# Millions of pairs, on this machine and on Ray; quiet the machine first. BENCH="memory overhead" measures a part.
+bench-bulk: $(VENV)/.test
+	cd shared && PYTHONPATH=$$PWD ../$(BIN)/python -m bench.bulk $(BENCH)
 
 # Mines, trains, exports and measures the bundled model; DATA holds train/ and eval/. Takes hours.
 bundled: $(VENV)/.demo

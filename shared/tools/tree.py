@@ -26,7 +26,7 @@ WORDS = {
     "CONTRIBUTING.md": "Where things go, and how we write",
     "Dockerfile": "A server without root that writes nothing",
     "LICENSE": "Apache-2.0",
-    "Makefile": "run, test, test-fast, lint, docs, notebooks, three benchmarks, bundled, clean",
+    "Makefile": "run, test, test-fast, lint, docs, notebooks, four benchmarks, bundled, clean",
     "README.md": "The first things to know",
     "SECURITY.md": "How to report, and what we promise",
     "docs/": "The site that `make docs` builds",
