@@ -15,6 +15,7 @@ from support.blocks import PAGES, ROOT, Block, Run, blocks, check_extras, check_
 from support.installed import Installed, only
 
 NEEDS = {
+    "docs/bulk.md": ["Ray", "a Ray cluster with GPUs"],
     "docs/evaluation.md": [
         "the data sets and a key",
         "the data sets",
