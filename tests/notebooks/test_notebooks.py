@@ -21,6 +21,8 @@ ANSWERS = {
     "langchain_rag": "Nobody is told what another member has borrowed",
     "llamaindex_rag": "No appointment is needed except",
     "hosted_and_local": "taken out of the country",
+    "agent": "item comes back late",
+    "langgraph": "turns out to be missing or broken",
 }
 """What the context has to hold, so that a language model could answer."""
 
@@ -117,6 +119,11 @@ def test_a_sentence_stands_before_each_step_and_every_cell_has_a_name(path):
     assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
     words = [cell for cell in notebook.cells if cell.cell_type == "markdown"]
     assert len(words) >= len(code(notebook)) / 2
+
+
+@each_notebook
+def test_it_opens_with_how_to_install_what_it_needs(path):
+    assert "pip install" in read(path).cells[0].source
 
 
 @each_notebook
