@@ -75,6 +75,8 @@ def demonstrate(
     """
     clock = Clock()
     with clock.measure("loading"):
+        from nvrerank.evaluation.embedding import MINILM
+
         from . import evaluation, pipelines, report
 
         scorer = RememberingScorer(make_scorer(), clock)
@@ -88,9 +90,13 @@ def demonstrate(
     for label, index in report.telling(before, after):
         _say(report.example(label, asked[index], answers[index], texts))
     _say(report.summary(before, after))
+    _say(report.picture(before, after))
     _say(report.times(clock, scorer))
     return {
+        "retriever": MINILM,
+        "candidates": pipelines.CANDIDATES,
         "figures": {"before": before.mean, "after": after.mean},
+        "gain": asdict(after.gain_over(before)),
         "seconds": {name: round(spent, 2) for name, spent in clock.seconds.items()},
         "questions": [
             {"ask": question.text, "topics": sorted(question.topics), **asdict(answer)}

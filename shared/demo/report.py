@@ -12,6 +12,8 @@ from .scoring import Clock, RememberingScorer
 
 WIDTH = 100
 SHOWN = 5
+PLACES = ((1, 1), (2, 2), (3, 3), (4, 5), (6, 10), (11, 20), (0, 0))
+BAR, BARS = "█", 32  # a bar of all questions is so long
 
 
 def opening(passages: int, questions: int, candidates: int, scorer: str) -> Iterator[str]:
@@ -63,15 +65,27 @@ def movement(before: int, after: int) -> str:
 
 
 def summary(before: Figures, after: Figures) -> Iterator[str]:
-    """The measures before and after, and how many questions moved."""
-    gains = after.gains_over(before)
-    better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
+    """The measures before and after, the gain, and how many questions moved."""
+    count, gain = len(after.ndcg), after.gain_over(before)
+    same = count - gain.better - gain.worse
     yield ""
-    yield f"{f'All {len(gains)} questions':<24}" + "".join(f"{name:>10}" for name in before.mean)
+    yield f"{f'All {count} questions':<24}" + "".join(f"{name:>10}" for name in before.mean)
     for title, figures in (("by embedding", before), ("reranked", after)):
         yield f"  {title:<22}" + "".join(f"{value:10.3f}" for value in figures.mean.values())
     yield "  R@1: a right topic comes first. Recall@5: share of the right topics among the first five."
-    yield f"  {better} answered better, {worse} worse, {len(gains) - better - worse} as before (by nDCG@10)"
+    yield f"  nDCG@10 gains {gain.mean:+.3f} (95 % interval {gain.low:+.3f} to {gain.high:+.3f})"
+    yield f"  {gain.better} answered better, {gain.worse} worse, {same} as before"
+
+
+def picture(before: Figures, after: Figures) -> Iterator[str]:
+    """How many questions have their first right topic where, before and after, as bars."""
+    yield ""
+    yield f"{'First right topic in place':<28}{'by embedding':<36}reranked"
+    for low, high in PLACES:
+        counts = [sum(low <= place <= high for place in one.first) for one in (before, after)]
+        bars = [f"{BAR * round(BARS * count / len(before.first))} {count}" for count in counts]
+        name = "none" if high == 0 else f"{low}" if low == high else f"{low} to {high}"
+        yield f"  {name:<26}{bars[0]:<36}{bars[1]}"
 
 
 def times(clock: Clock, scorer: RememberingScorer) -> Iterator[str]:
