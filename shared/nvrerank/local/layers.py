@@ -36,6 +36,9 @@ class Reranker(nn.Module):
         """Token ids of a batch to raw logits, float32: [pairs]."""
         raise NotImplementedError
 
+    def expand(self) -> None:
+        """Makes of weights that were just loaded in a packed form what is computed with."""
+
 
 @dataclass(frozen=True)
 class LoadedModel:
