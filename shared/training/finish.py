@@ -1,0 +1,123 @@
+"""From a checkpoint to what ships: calibration, the model's folder, its figures, its card. No training.
+
+`python -m training.finish --checkpoint RUN/mean.pt --tokenizer RUN/tokenizer.json --held-out
+RUN/held-out.jsonl --data DATA --report REPORT --model FOLDER`; what was measured before is in the report.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from nvrerank import LocalScorer, Scorer
+from nvrerank.texts import is_blank
+from training import calibration, card, figures
+from training.calibration import Calibration
+from training.export import config_of, export, mended, write_config
+from training.mining import Question, read_questions
+from training.start import CROSSING, native
+from training.texts import Texts
+
+log = logging.getLogger(__name__)
+
+
+def finish(
+    checkpoint: Path, tokenizer: Tokenizer, held: Sequence[Question], out: Path, *, crossing: int = CROSSING
+) -> dict[str, float]:
+    """Writes a checkpoint's folder, and into it how its own scores are calibrated.
+
+    Returns:
+        What the calibration is and how far it is off.
+    """
+    state = torch.load(checkpoint, mmap=True)
+    state["classes"] = state["classes"].int()
+    made = mended(tokenizer)
+    config = config_of(state, Texts(made), crossing=crossing)
+    export(state, config, made, out)
+    with LocalScorer(out, dtype=native(), long_passages="truncate") as scorer:
+        fitted, found = calibrate(scorer, held)
+    write_config(replace(config, **asdict(fitted)), out)
+    return found
+
+
+def calibrate(scorer: Scorer, held: Sequence[Question]) -> tuple[Calibration, dict[str, float]]:
+    """Fits on all questions; the error is that of a fit on every other one, on the rest.
+
+    Returns:
+        The calibration, and its figures by name.
+    """
+    scored = [
+        torch.tensor(
+            scorer.score(one.query, [text.full for text in one.candidates if not is_blank(text.full)])
+        )
+        for one in held
+        if not is_blank(one.candidates[0].full)
+    ]
+
+    def joined(chosen: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        relevant = [torch.arange(len(one)) == 0 for one in chosen]
+        return torch.cat(list(chosen)), torch.cat(relevant).float()
+
+    half, whole = (calibration.fit(*joined(chosen)) for chosen in (scored[::2], scored))
+    raw, relevant = joined(scored[1::2])
+    likely = torch.sigmoid(half.logits(raw))
+    found = {
+        **asdict(whole),
+        "expected_calibration_error": calibration.expected_error(likely, relevant),
+        "probability_of_positives": float(likely[relevant == 1].mean()),
+        "probability_of_negatives": float(likely[relevant == 0].mean()),
+        "share_of_positives": float(relevant.mean()),
+        "questions": len(held),
+    }
+    log.info("%s", found)
+    return whole, found
+
+
+def main() -> None:
+    """Does all of it; --checkpoint left out, the folder's model is measured as it is."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--checkpoint", type=Path, help="averaged weights, mean.pt; last.pt may lie beside it"
+    )
+    parser.add_argument("--tokenizer", type=Path, help="the one it was trained with")
+    parser.add_argument("--held-out", type=Path, help="questions that it was not trained on")
+    parser.add_argument("--calibrate-on", type=int, default=300, help="so many of them")
+    parser.add_argument("--model", type=Path, required=True, help="where the model's folder is, or goes")
+    parser.add_argument("--data", type=Path, required=True, help="the folder with eval/")
+    parser.add_argument("--report", type=Path, required=True, help="where figures are kept")
+    parser.add_argument("--queries", type=int, default=75, help="of each English set")
+    parser.add_argument("--queries-within", type=int, default=75, help="of each language of xquad")
+    parser.add_argument("--queries-across", type=int, default=30, help="of each pair of languages")
+    parser.add_argument("--card", type=Path, help="where the card goes; else it is printed")
+    parser.add_argument("--page", type=Path, help="of the docs, whose marked figures are made anew")
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    given.report.mkdir(parents=True, exist_ok=True)
+    if given.checkpoint:
+        held = read_questions(given.held_out)[: given.calibrate_on]
+        tokenizer = Tokenizer.from_file(str(given.tokenizer))
+        fitted = finish(given.checkpoint, tokenizer, held, given.model)
+        progress = figures.progress_of(given.checkpoint.with_name("last.pt"))
+        (given.report / "training.json").write_text(json.dumps({**fitted, **progress}, indent=1) + "\n")
+    limits = figures.Limits(given.queries, given.queries_within, given.queries_across)
+    figures.measure(given.data / "eval", given.model, given.report, limits)
+    found = card.read(given.report)
+    text = card.filled(found)
+    if given.page:
+        page = card.refilled(given.page.read_text(encoding="utf-8"), found)
+        given.page.write_text(page, encoding="utf-8")
+    if given.card:
+        given.card.write_text(text, encoding="utf-8")
+    else:
+        print(text)
+
+
+if __name__ == "__main__":
+    main()
