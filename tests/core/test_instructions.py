@@ -285,6 +285,19 @@ def test_adapters_take_it_as_a_field_and_for_a_call(name):
     assert reranker.model_dump()["instruction"] == TOLD
 
 
+def test_langchain_takes_it_by_a_calls_config_and_beside_plain_texts():
+    scorer = Told()
+    reranker = langchain_nvrerank.NVIDIARerank(scorer=scorer)
+    asked = {"query": "q", "documents": [Document(text) for text in PASSAGES]}
+    told = {"configurable": {"instruction": TOLD}}
+    reranker.as_runnable().invoke(asked, config=told)
+    asyncio.run(reranker.as_node().ainvoke(asked, config=told))
+    reranker.rerank(PASSAGES, "q", instruction=TOLD)
+    asyncio.run(reranker.arerank(PASSAGES, "q", instruction=TOLD))
+    reranker.as_runnable().invoke(asked)
+    assert scorer.asked == [TOLD, TOLD, TOLD, TOLD, None]
+
+
 @pytest.mark.parametrize("name", ["langchain", "llamaindex"])
 def test_adapters_refuse_at_once_what_can_be_refused(name):
     kind, _ = ADAPTERS[name]

@@ -13,20 +13,13 @@ from langchain_core.prompts import PromptTemplate
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import create_retriever_tool, tool
 from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
+from support.simple_scorers import ByOverlap
 
 from langchain_nvrerank import NVIDIARerank, RerankMiddleware
 from langchain_nvrerank.middleware import pieces_of
 from nvrerank import PassthroughWarning, Scorer, ServiceUnavailableError
 
 TEXTS = ["bread is baked", "a cat sleeps", "the cat eats fish", "rain falls"]
-
-
-class ByOverlap(Scorer):
-    """How many of the query's words are in the passage."""
-
-    def score(self, query: str, passages: Sequence[str]) -> list[float]:
-        words = set(query.split())
-        return [float(len(words.intersection(passage.replace(":", "").split()))) for passage in passages]
 
 
 class Down(Scorer):

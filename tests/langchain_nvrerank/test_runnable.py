@@ -17,21 +17,13 @@ from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
 from langchain_core.vectorstores import InMemoryVectorStore
 from langgraph.graph import START, StateGraph
 from pydantic import BaseModel
+from support.simple_scorers import ByOverlap
 
 from langchain_nvrerank import NVIDIARerank
-from nvrerank import Scorer
 
 Call = Callable[..., Any]
 
 TEXTS = ["bread is baked", "a cat sleeps", "the cat eats fish", "rain falls", "stars shine", "dogs bark"]
-
-
-class ByOverlap(Scorer):
-    """How many of the query's words are in the passage."""
-
-    def score(self, query: str, passages: Sequence[str]) -> list[float]:
-        words = set(query.split())
-        return [float(len(words.intersection(passage.split()))) for passage in passages]
 
 
 class OnlyAsync(ByOverlap):

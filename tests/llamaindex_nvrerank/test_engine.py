@@ -1,7 +1,6 @@
 """Inside LlamaIndex's own machines: a query engine and a retriever evaluator."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,19 +9,11 @@ from llama_index.core.evaluation import RetrieverEvaluator
 from llama_index.core.llms import MockLLM
 from llama_index.core.retrievers import BaseRetriever, QueryFusionRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+from support.simple_scorers import ByOverlap
 
 from llamaindex_nvrerank import NVIDIARerank, RerankedNode
-from nvrerank import Scorer
 
 TEXTS = ["bread is baked", "a cat sleeps", "the cat eats fish", "rain falls", "stars shine", "dogs bark"]
-
-
-class ByOverlap(Scorer):
-    """How many of the query's words are in the passage."""
-
-    def score(self, query: str, passages: Sequence[str]) -> list[float]:
-        words = set(query.split())
-        return [float(len(words.intersection(passage.split()))) for passage in passages]
 
 
 @pytest.fixture

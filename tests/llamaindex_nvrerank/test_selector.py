@@ -9,19 +9,12 @@ from llama_index.core.base.base_selector import SelectorResult
 from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import CustomQueryEngine, RouterQueryEngine
 from llama_index.core.tools import QueryEngineTool, ToolMetadata
+from support.simple_scorers import ByOverlap
 
 from llamaindex_nvrerank import RerankSelector
 from nvrerank import Scorer, ServiceUnavailableError
 
 CHOICES = ["tells of rain and sun", "knows what a cat eats", "finds how bread is baked"]
-
-
-class ByOverlap(Scorer):
-    """How many of the query's words are in the passage."""
-
-    def score(self, query: str, passages: Sequence[str]) -> list[float]:
-        words = set(query.split())
-        return [float(len(words.intersection(passage.replace(":", "").split()))) for passage in passages]
 
 
 class Down(Scorer):

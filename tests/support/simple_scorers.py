@@ -34,6 +34,14 @@ class Length(Scorer):
         self.closed = True
 
 
+class ByOverlap(Scorer):
+    """How many of the query's words are in the passage."""
+
+    def score(self, query, passages):
+        words = set(query.split())
+        return [float(len(words.intersection(passage.replace(":", "").split()))) for passage in passages]
+
+
 class Known(Length):
     """One that says what decides its scores."""
 
