@@ -15,8 +15,6 @@ from nvrerank import LocalScorer
 from nvrerank.local.layers import Int8Linear, by_integers, quantize
 from nvrerank.local.settings import integers_pay
 
-pytestmark = WITH_INT8
-
 QUERY = "how do I make a class iterable?"
 PASSAGES = ["A class is iterable when it defines __iter__.", "Bananas.", "rust " * 40, "naïve 東京 🙂"]
 MODELS = {
@@ -34,6 +32,7 @@ def folder(request, tmp_path_factory):
     return MODELS[request.param](tmp_path_factory.mktemp("model"))
 
 
+@WITH_INT8
 def test_every_family_scores_nearly_as_in_float32(folder):
     exact = LocalScorer(folder, device="cpu", dtype="float32").score(QUERY, PASSAGES)
     small = LocalScorer(folder, device="cpu", quantize="int8").score(QUERY, PASSAGES)
@@ -41,6 +40,7 @@ def test_every_family_scores_nearly_as_in_float32(folder):
     assert small != exact, "nothing was quantised"
 
 
+@WITH_INT8
 def test_a_score_still_depends_on_its_own_pair_alone(folder):
     scorer = LocalScorer(folder, device="cpu", quantize="int8")
     together = scorer.score(QUERY, PASSAGES)
@@ -61,6 +61,7 @@ def by_hand(linear: nn.Linear, rows: torch.Tensor) -> np.ndarray:
     return product if linear.bias is None else product + linear.bias.double().numpy()
 
 
+@WITH_INT8
 @pytest.mark.parametrize("bias", [True, False])
 def test_the_product_is_that_of_the_rounded_numbers(bias):
     linear, rows = layer(bias=bias), torch.randn(33, 64, generator=torch.Generator().manual_seed(1))
@@ -70,6 +71,7 @@ def test_the_product_is_that_of_the_rounded_numbers(bias):
     assert np.median(np.abs(got - linear(rows).numpy())) > 1e-4, "float32's product is another"
 
 
+@WITH_INT8
 @pytest.mark.parametrize("inputs", [384, 1040])
 def test_the_product_is_exact_at_the_largest_numbers(inputs):
     left = torch.full((5, inputs), 127, dtype=torch.int8)
@@ -95,11 +97,13 @@ def test_a_machine_without_instructions_for_it_computes_in_float32_and_says_so(m
     assert plain.score(QUERY, PASSAGES) == LocalScorer(device="cpu", dtype="float32").score(QUERY, PASSAGES)
 
 
+@WITH_INT8
 def test_a_machine_with_instructions_for_it_is_told_nothing(recwarn):
     LocalScorer(device="cpu", quantize="int8").score(QUERY, PASSAGES)
     assert not recwarn
 
 
+@WITH_INT8
 def test_a_row_of_nothing_gives_the_bias():
     linear = layer()
     assert torch.equal(Int8Linear(linear)(torch.zeros(2, 64)), linear.bias.expand(2, -1))
@@ -135,6 +139,7 @@ def test_what_it_is_not_for_is_refused_at_construction(options, words):
         LocalScorer(**{"device": "cpu"} | options)
 
 
+@WITH_INT8
 def test_it_is_kept_by_a_pickle_and_told_by_the_repr():
     copy = pickle.loads(pickle.dumps(LocalScorer(device="cpu", quantize="int8")))
     assert repr(copy) == "LocalScorer('nvrerank-bundled', device='cpu', dtype=int8, long_passages='truncate')"
