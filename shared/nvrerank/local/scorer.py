@@ -71,7 +71,7 @@ class LocalScorer(Scorer):
         revision: Branch, tag or commit on the hub.
         device: Such as "cpu", "cuda", "cuda:1"; None: CUDA if there is one.
         dtype: "float32", "bfloat16" or "float16", or torch's own; None: what the device multiplies fastest at
-            no measurable loss, bfloat16 on CUDA and on CPUs with instructions for it (AVX512-BF16, AMX),
+            next to no loss, bfloat16 on CUDA and on CPUs with instructions for it (AVX512-BF16, AMX),
             float32 elsewhere. "float32" gives the same scores on every machine, up to rounding.
         max_length: Tokens of query and passage together; None: the model's context.
         long_passages: What becomes of a passage that is too long. "truncate" cuts its end off, "windows"
