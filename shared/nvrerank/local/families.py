@@ -201,7 +201,7 @@ FAMILIES = {
         build=lambda config, _: TwoSegmentEncoder.in_stored_form(TwoSegmentConfig.read(config)),
         encoder=lambda config, tokenizer: TwoInputEncoder.of(tokenizer.backend, config),
         body="layers.",
-        head=r"(weights|mix_up|mix_pooled|mix_down|head)\b.*|idf|.*\.scales",
+        head=r"(?!layers\.).*|.*norm\.(weight|bias)|.*\.scales",
         classifier="head.weight",
     ),
 }

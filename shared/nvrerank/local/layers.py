@@ -19,7 +19,7 @@ from .tokenization import PairEncoder, TokenPair
 _SHORT = 192
 # Rows of a batch in bfloat16 on a CPU come in multiples of so many: oneDNN compiles a kernel for each number
 # of rows, which takes ten times as long as to run it.
-_FILL, _FILL_FIRSTS = 64, 16
+FILL, _FILL_FIRSTS = 64, 16
 
 
 class Reranker(nn.Module):
@@ -109,7 +109,7 @@ class Packing:
 
 def pack(batch: Sequence[TokenPair], like: Tensor, *, causal: bool = False) -> tuple[Tensor, Packing]:
     """Token ids end to end, [tokens + spare], and where each pair's lie; `like` is a weight of the model."""
-    fill = _FILL if like.dtype == torch.bfloat16 and like.device.type == "cpu" else 1
+    fill = FILL if like.dtype == torch.bfloat16 and like.device.type == "cpu" else 1
     packing = Packing([len(pair.ids) for pair in batch], like.device, causal, fill)
     ids = [token for pair in batch for token in pair.ids] + [0] * packing.spare
     return torch.tensor(ids, device=like.device), packing
@@ -222,7 +222,7 @@ class Linear(nn.Linear):
 
     def forward(self, rows: Tensor) -> Tensor:
         """[rows, in] -> [rows, out]."""
-        rows = rows.to(self.takes)
+        rows = rows.to(self.weight.dtype)
         if self.packed is None:
             return self.activate(super().forward(rows))
         kernel = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001

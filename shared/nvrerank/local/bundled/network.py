@@ -10,22 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812  # as everyone calls it
 
 from nvrerank.local.checkpoint import Config
-from nvrerank.local.layers import Reranker
+from nvrerank.local.layers import FILL, GeluLinear, Linear, Reranker
 from nvrerank.local.tokenization import TokenPair
 
 from .packed_weights import BLOCK, expand, in_stored_form
 
 EVIDENCE = 15  # numbers that describe a pair: three cosines, then lexical features
 _MIX = 64  # width of the network that weighs the evidence by the pair
-_STEP = 8
-"""What lengths are rounded up to in bfloat16: oneDNN compiles a kernel for each new number of rows."""
 
 Pair = tuple[Sequence[int], Sequence[int]]
 
@@ -158,10 +156,9 @@ class TwoSegmentEncoder(Reranker):
         ):  # what is added to tokens that the other segment has too
             rarity = one.rarity[:, :, None].to(constant)
             marked.append(one.hidden + found[:, :, None].to(constant) * (constant + rarity * by_idf))
-        hidden = torch.cat(marked, 1)
-        padding = _padding(torch.cat((query.mask, passage.mask), 1), hidden)
-        for layer in self.layers[self.config.first_crossing_layer :]:
-            hidden = layer(hidden, padding, marked[0].shape[1])
+        crossing = self.layers[self.config.first_crossing_layer :]
+        mask = torch.cat((query.mask, passage.mask), 1)
+        hidden = self._through(crossing, torch.cat(marked, 1), mask, query.mask.shape[1])
         cosines, pooled = _compared(hidden.to(query.rarity), query, passage)
         return torch.cat((cosines, lexical), 1), pooled
 
@@ -169,9 +166,7 @@ class TwoSegmentEncoder(Reranker):
     def embed(self, texts: Sequence[Sequence[int]]) -> Tensor:
         """Directions of inputs that are read alone to the end, as by the base: [inputs, hidden]."""
         read = self._read_alone(texts, 0)
-        hidden, padding = read.hidden, _padding(read.mask, read.hidden)
-        for layer in self.layers[self.config.first_crossing_layer :]:
-            hidden = layer(hidden, padding)
+        hidden = self._through(self.layers[self.config.first_crossing_layer :], read.hidden, read.mask)
         return F.normalize((hidden.float() * read.mask[:, :, None]).sum(1), dim=1)
 
     @torch.no_grad()  # neither the embeddings nor the layers below the first crossing one learn
@@ -186,25 +181,42 @@ class TwoSegmentEncoder(Reranker):
         if min(map(len, inputs)) < 1 or longest > self.config.max_position_embeddings:
             raise ValueError(f"a segment has 1 to {self.config.max_position_embeddings} tokens")
         positions, device = self.positions.weight, self.idf.device
-        if positions.dtype == torch.bfloat16:
-            longest = min(-(-longest // _STEP) * _STEP, len(positions))
         ids = torch.tensor([[*one, *[0] * (longest - len(one))] for one in inputs], device=device)
         lengths = torch.tensor([*map(len, inputs)], device=device)[:, None]
         places = torch.arange(longest, device=device)
         words: Tensor = self.words(ids)
         hidden: Tensor = self.embedding_norm(words.to(positions) + positions[:longest])
-        padding = _padding(places < lengths, hidden)
-        for layer in self.layers[: self.config.first_crossing_layer]:
-            hidden = layer(hidden, padding)
+        mask = places < lengths
+        hidden = self._through(self.layers[: self.config.first_crossing_layer], hidden, mask)
         exact = hidden.dtype if hidden.dtype == torch.float64 else torch.float32
         text = (places >= prefix) & (places < lengths - 1)
         return _Read(
-            places < lengths,
+            mask,
             self.classes[ids],
             self.idf[ids].to(exact) * text,
             F.normalize(words.to(exact), dim=2),
             hidden,
         )
+
+    def _through(self, layers: nn.ModuleList, hidden: Tensor, mask: Tensor, split: int = 0) -> Tensor:
+        """Runs some of the layers.
+
+        Args:
+            layers: Which.
+            hidden: States of padded inputs: [inputs, tokens, hidden]
+            mask: True where an input has a token: [inputs, tokens]
+            split: Where the second segment begins; 0: there is none.
+        """
+        like = cast("Tensor", self.layers[0].gates)
+        fill = FILL if like.dtype == torch.bfloat16 and like.device.type == "cpu" else 1
+        rows = F.pad(hidden.flatten(0, 1), (0, 0, 0, -mask.numel() % fill))
+        padding = None
+        if not mask.all():
+            nothing = torch.zeros_like(mask, dtype=like.dtype)
+            padding = nothing.masked_fill(~mask, -torch.inf)[:, None, None]
+        for layer in layers:
+            rows = layer(rows, mask.shape, padding, split)
+        return rows[: mask.numel()].view_as(hidden)
 
 
 class PackedEmbedding(nn.Module):
@@ -246,39 +258,36 @@ class _Layer(nn.Module):
     def __init__(self, config: TwoSegmentConfig) -> None:
         super().__init__()
         size, self.heads = config.hidden_size, config.num_attention_heads
-        self.qkv = nn.Linear(size, 3 * size)
-        self.out = nn.Linear(size, size)
+        self.qkv = Linear(size, 3 * size)
+        self.out = Linear(size, size)
         self.attention_norm = nn.LayerNorm(size, eps=config.layer_norm_eps)
-        self.up = nn.Linear(size, config.intermediate_size)
-        self.down = nn.Linear(config.intermediate_size, size)
+        self.up = GeluLinear(size, config.intermediate_size)
+        self.down = Linear(config.intermediate_size, size)
         self.norm = nn.LayerNorm(size, eps=config.layer_norm_eps)
         self.gates = nn.Parameter(torch.zeros(2, self.heads))  # query to passage, passage to query
 
-    def forward(self, hidden: Tensor, padding: Tensor | None, split: int = 0) -> Tensor:
+    def forward(self, rows: Tensor, shape: tuple[int, int], padding: Tensor | None, split: int) -> Tensor:
         """One layer.
 
         Args:
-            hidden: [inputs, tokens, hidden]
+            rows: The inputs' tokens, one input after the other, then rows to spare: [rows, hidden]
+            shape: Inputs, and tokens of each.
             padding: What is added to attention logits, [inputs, 1, 1, tokens]; None: nothing.
             split: Where the second segment begins; 0: there is none.
         """
-        query, key, value = self.qkv(hidden).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        inputs, tokens = shape
+        projected = self.qkv(rows)[: inputs * tokens].view(inputs, tokens, 3, self.heads, -1)
+        query, key, value = projected.permute(2, 0, 3, 1, 4)
         bias = padding
         if split:
-            bias = hidden.new_zeros(1, self.heads, hidden.shape[1], hidden.shape[1])
+            bias = query.new_zeros(1, self.heads, tokens, tokens)
             bias[:, :, :split, split:], bias[:, :, split:, :split] = self.gates[:, None, :, None, None]
             bias = bias if padding is None else bias + padding
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
-        hidden = self.attention_norm(hidden + self.out(mixed.transpose(1, 2).flatten(2)))
-        out: Tensor = self.norm(hidden + self.down(F.gelu(self.up(hidden))))
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=bias).transpose(1, 2)
+        spare = (0, 0, 0, len(rows) - inputs * tokens)
+        rows = self.attention_norm(rows + self.out(F.pad(mixed.reshape(inputs * tokens, -1), spare)))
+        out: Tensor = self.norm(rows + self.down(self.up(rows)))
         return out
-
-
-def _padding(mask: Tensor, like: Tensor) -> Tensor | None:
-    """What is added to attention logits, [inputs, 1, 1, tokens]; None: all inputs are of one length."""
-    if mask.all():
-        return None
-    return torch.zeros_like(mask, dtype=like.dtype).masked_fill(~mask, -torch.inf)[:, None, None]
 
 
 def _compared(states: Tensor, query: _Read, passage: _Read) -> tuple[Tensor, Tensor]:

@@ -42,12 +42,12 @@ class PackedLinear(nn.Module):
         super().__init__()
         self.codes = nn.Buffer(torch.zeros_like(linear.weight, dtype=torch.int8))  # [out, in]
         self.scales = nn.Buffer(torch.zeros(linear.out_features, device=linear.weight.device))
-        self.bias = linear.bias
+        self.bias, self._kind = linear.bias, type(linear)
 
     def expanded(self) -> nn.Linear:
         """The layer, in its bias's dtype."""
         with torch.device("meta"):
-            linear = nn.Linear(self.codes.shape[1], self.codes.shape[0])
+            linear = self._kind(self.codes.shape[1], self.codes.shape[0])
         weight = (self.codes * self.scales[:, None]).to(self.bias.dtype)
         linear.load_state_dict({"weight": weight, "bias": self.bias}, assign=True)
         return linear.requires_grad_(requires_grad=False)
