@@ -46,9 +46,14 @@ def by_token_budget(lengths: Sequence[int], budget: int) -> list[list[int]]:
 def share_of_budget(total: int, budget: int, workers: int) -> int:
     """How many of all tokens a batch holds, at most `budget`, so that all workers are busy until the end.
 
-    Four batches a worker leave little to wait for at the end; a batch has `LEAST` tokens.
+    Four batches a worker leave little to wait for at the end; a batch has `LEAST` tokens. More batches are as
+    many for each worker, with a sixteenth of room since none is filled to the brim.
     """
-    return min(budget, max(LEAST, -(-total // (4 * workers))))
+    share = max(LEAST, -(-total // (4 * workers)))
+    if share <= budget:
+        return share
+    even = -(-total // (workers * -(-total // (budget * workers))))
+    return min(budget, even + even // 16)
 
 
 def put_back(plan: Sequence[Sequence[int]], answers: Iterable[Sequence[float]], total: int) -> list[float]:

@@ -105,11 +105,19 @@ def test_every_setting_is_tried_on_each_worker():
         assert {one.worker for one in tried} == {worker.name}
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_ours_is_measured_once_in_the_precision_that_it_takes_by_itself(precision):
+    peers = chosen(None, "minilm", precision)
+    mine = {peer.name: peer.precision for peer in peers if peer.name.startswith(OURS)}
+    other = "bfloat16" if precision == "float32" else "float32"
+    assert mine == {OURS: precision, f"{OURS}-{other}": other, f"{OURS}-int8": "int8"}
+
+
 def test_ours_takes_part_whoever_is_chosen():
-    assert [peer.name for peer in chosen("flashrank", "minilm")] == [OURS, "flashrank"]
-    assert [peer.name for peer in chosen("flashrank", "llama")] == [OURS]
+    assert [peer.name for peer in chosen("flashrank", "minilm", "float32")] == [OURS, "flashrank"]
+    assert [peer.name for peer in chosen("flashrank", "llama", "float32")] == [OURS]
     with pytest.raises(ValueError, match="no such peer: nobody"):
-        chosen("nobody", "minilm")
+        chosen("nobody", "minilm", "float32")
 
 
 def test_workers_have_names_of_their_own():

@@ -40,13 +40,14 @@ def source(tmp_path):
 
 def test_two_actors_give_the_local_engines_output(source, tmp_path):
     """The actors take all processors there are: what reads the rows needs none of its own."""
-    rerank_parquet(source, tmp_path / "here", scorer="bundled", batch_size=4, shard_rows=12)
+    exact = {"bundled": {"dtype": "float32"}}
+    rerank_parquet(source, tmp_path / "here", scorer=exact, batch_size=4, shard_rows=12)
     whole = SMALL | {"actors": 2, "cpus_per_actor": 1}
-    report = rerank_parquet(source, tmp_path / "there", scorer="bundled", **whole)
+    report = rerank_parquet(source, tmp_path / "there", scorer=exact, **whole)
     assert pq.read_table(tmp_path / "there") == pq.read_table(tmp_path / "here")
     assert (report.pairs, report.errors, report.failures[0].error) == (ROWS, 1, "the passage is blank")
     assert report.tokens > 0
-    again = rerank_parquet(source, tmp_path / "there", scorer="bundled", **SMALL)
+    again = rerank_parquet(source, tmp_path / "there", scorer=exact, **SMALL)
     assert again.resumed == ROWS
 
 

@@ -95,7 +95,7 @@ def test_a_passage_that_is_too_long_is_refused_alone_or_read_in_windows(tmp_path
     assert [row["score"] is None for row in done] == [False, True, False]
     assert "RequestRejectedError: " in done[1]["error"]
     assert "64" in done[1]["error"]
-    windowed = Windowed(LocalScorer(model, max_length=64))
+    windowed = Windowed(LocalScorer(model, dtype="float32", max_length=64))
     done = rows(tmp_path / "in.parquet", windowed, resume=False)
     assert [row["score"] for row in done] == pytest.approx(windowed.score("q", texts), abs=1e-4)
 

@@ -32,7 +32,8 @@ MODEL = "nvidia/llama-nemotron-rerank-1b-v2"
 def nested(url, path=None):
     hosted = HostedScorer(MODEL, base_url=url, max_retries=0, timeout=10)
     limited = Limited(hosted, requests_per_minute=100, max_concurrency=2, max_wait=5)
-    return Fallback(Cached(limited, path), LocalScorer(device="cpu"), failures=2, retry_after=3600)
+    local = LocalScorer(device="cpu", dtype="float32")
+    return Fallback(Cached(limited, path), local, failures=2, retry_after=3600)
 
 
 def test_the_service_answers_then_the_cache_and_where_it_is_down_this_machine(ranked, tmp_path):
@@ -49,7 +50,7 @@ def test_the_service_answers_then_the_cache_and_where_it_is_down_this_machine(ra
         assert len(told) == 1
         assert {one.answered_by for one in others} == {"nvrerank-bundled"}
         assert len(nim.seen) == 3, "after two failures it was left alone"
-        expected = LocalScorer(device="cpu").score(QUERY, PASSAGES)
+        expected = LocalScorer(device="cpu", dtype="float32").score(QUERY, PASSAGES)
         kept = {one.index: one.score for one in others[0]}
         assert [kept[index] for index in range(4)] == pytest.approx(expected, abs=1e-5)
         assert scorer.answers == {MODEL: 2, "nvrerank-bundled": 4}
@@ -86,7 +87,7 @@ def test_a_pickle_of_all_of_them_answers_alike(tmp_path):
 
 def test_what_each_record_says_comes_through_all_of_them(ranked):
     long = "the sea is wide. " * 60 + "A class is iterable when it defines __iter__."
-    local = LocalScorer(device="cpu", max_length=64)
+    local = LocalScorer(device="cpu", dtype="float32", max_length=64)
     windows = Cached(Limited(Windowed(local), max_concurrency=1))
     cascade = Cascade(Length("cheap"), Fallback(windows, Length("never")), keep=1)
     [alone] = ranked(Windowed(local), QUERY, [long])

@@ -49,7 +49,8 @@ def test_passages_that_fit_are_passed_on_as_they_are(detailed):
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory):
-    return LocalScorer(write_decoder(tmp_path_factory.mktemp("model")), device="cpu", max_length=48)
+    folder = write_decoder(tmp_path_factory.mktemp("model"))
+    return LocalScorer(folder, device="cpu", dtype="float32", max_length=48)
 
 
 @settings(max_examples=30, deadline=None)

@@ -9,6 +9,7 @@ import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from functools import partial
 
 import httpx
 import pytest
@@ -31,6 +32,7 @@ from nvrerank.scorer import settled_identity
 
 QUERY = "how do I make a class iterable?"
 PASSAGES = ["A class is iterable when it defines __iter__.", "Bananas.", "rust " * 40, "naïve 東京 🙂"]
+exact = partial(LocalScorer, device="cpu", dtype="float32")  # bfloat16 moves with a batch's size
 
 
 def ranking(request: httpx.Request) -> httpx.Response:
@@ -59,21 +61,25 @@ SCORERS: dict[str, Callable[..., Scorer]] = {
     "cohere": lambda _folder: HostedScorer(
         "m", base_url="http://h/v1/rerank", max_batch_size=3, transport=httpx.MockTransport(probabilities)
     ),
-    "bundled": lambda _folder: LocalScorer(device="cpu"),
-    "llama": lambda folder: LocalScorer(write_decoder(folder), device="cpu"),
-    "mistral": lambda folder: LocalScorer(write_decoder(folder, **mistral_config()), device="cpu"),
-    "bert": lambda folder: LocalScorer(write_cross_encoder(folder, "bert"), device="cpu"),
-    "xlm-roberta": lambda folder: LocalScorer(write_cross_encoder(folder, "xlm-roberta"), device="cpu"),
-    "modernbert": lambda folder: LocalScorer(write_cross_encoder(folder, "modernbert"), device="cpu"),
-    "windowed": lambda folder: Windowed(LocalScorer(write_decoder(folder), device="cpu"), size=24),
+    "bundled": lambda _folder: exact(),
+    "llama": lambda folder: exact(write_decoder(folder)),
+    "mistral": lambda folder: exact(write_decoder(folder, **mistral_config())),
+    "bert": lambda folder: exact(write_cross_encoder(folder, "bert")),
+    "xlm-roberta": lambda folder: exact(write_cross_encoder(folder, "xlm-roberta")),
+    "modernbert": lambda folder: exact(write_cross_encoder(folder, "modernbert")),
+    "windowed": lambda folder: Windowed(exact(write_decoder(folder)), size=24),
     "cached": lambda _folder: Cached(hosted()),
-    "cached in a file": lambda folder: Cached(LocalScorer(device="cpu"), folder / "scores.db"),
+    "cached in a file": lambda folder: Cached(exact(), folder / "scores.db"),
     "limited": lambda _folder: Limited(hosted(), requests_per_minute=10_000, max_concurrency=2),
-    "fallback": lambda _folder: Fallback(hosted(), LocalScorer(device="cpu")),
-    "cascade": lambda folder: Cascade(LocalScorer(write_decoder(folder), device="cpu"), hosted(), keep=2),
+    "fallback": lambda _folder: Fallback(hosted(), exact()),
+    "cascade": lambda folder: Cascade(exact(write_decoder(folder)), hosted(), keep=2),
     "all of them": lambda folder: Fallback(
         Cached(Limited(hosted(), max_concurrency=2), folder / "scores.db"),
-        Cascade(LocalScorer(device="cpu"), Windowed(LocalScorer(device="cpu")), keep=2),
+        Cascade(
+            exact(),
+            Windowed(exact()),
+            keep=2,
+        ),
     ),
 }
 

@@ -77,8 +77,8 @@ CALLERS = {
 AROUND = {
     "itself": lambda scorer: scorer,
     "windowed": lambda scorer: Windowed(scorer, size=50),
-    "cascade": lambda scorer: Cascade(LocalScorer(device="cpu"), scorer, keep=9),
-    "fallback": lambda scorer: Fallback(scorer, LocalScorer(device="cpu")),
+    "cascade": lambda scorer: Cascade(LocalScorer(device="cpu", dtype="float32"), scorer, keep=9),
+    "fallback": lambda scorer: Fallback(scorer, LocalScorer(device="cpu", dtype="float32")),
     "limited": lambda scorer: Limited(scorer, max_concurrency=1),
 }
 
@@ -95,7 +95,7 @@ def test_the_whole_list_goes_in_one_call_without_blanks_and_duplicates(caller, k
 
 def test_two_queries_are_two_lists():
     inner = Share()
-    Fallback(inner, LocalScorer(device="cpu")).score_many([("q", WHOLE), ("r", WHOLE[:2])])
+    Fallback(inner, LocalScorer(device="cpu", dtype="float32")).score_many([("q", WHOLE), ("r", WHOLE[:2])])
     assert inner.lists == [WHOLE, WHOLE[:2]]
 
 
@@ -148,7 +148,7 @@ def test_a_hosted_list_that_is_longer_than_the_server_takes_is_refused_before_it
         with pytest.raises(RequestRejectedError, match=r"9 passages are too many .*max_batch_size=8"):
             rerank(scorer, "q", passages)
         rerank(scorer, "q", passages[:8])
-        rerank(Cascade(LocalScorer(device="cpu"), scorer, keep=8), "q", passages)
+        rerank(Cascade(LocalScorer(device="cpu", dtype="float32"), scorer, keep=8), "q", passages)
     with HostedScorer(
         "another", base_url="http://h/rerank", transport=answered(asked), max_batch_size=8
     ) as scorer:

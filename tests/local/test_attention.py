@@ -80,3 +80,19 @@ def test_a_packing_knows_places_starts_and_means():
     assert PACKING.first_tokens.tolist() == [0, 5, 6, 15]
     hidden = torch.arange(18.0)[:, None]
     assert PACKING.means(hidden)[:, 0].tolist() == [2.0, 5.0, 10.0, 16.0]
+
+
+@pytest.mark.parametrize("key_heads", [4, 2])
+def test_rows_that_fill_a_batch_up_have_no_say(key_heads):
+    filled = Packing(LENGTHS, torch.device("cpu"), fill=16)
+    nothing = torch.full((14, 4, 8), torch.nan)
+    given = [rows(4, 0), rows(key_heads, 1), rows(key_heads, 2)]
+    more = [torch.cat((one, nothing[:, : one.shape[1]])) for one in given]
+    mixed = attend_in_turn(*more, filled)
+    assert torch.equal(mixed[:18], attend_in_turn(*given, PACKING))
+    assert len(mixed) == len(filled.positions) == 32
+    first = attend_in_turn(more[0][filled.first_tokens], *more[1:], filled, asking=filled.firsts)
+    torch.testing.assert_close(first[:4], mixed[PACKING.first_tokens])
+    assert len(first) == 16
+    hidden = torch.cat((torch.arange(18.0), nothing[:, 0, 0]))[:, None]
+    assert torch.equal(filled.means(hidden), PACKING.means(torch.arange(18.0)[:, None]))

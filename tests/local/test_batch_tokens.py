@@ -23,7 +23,7 @@ def test_there_is_always_a_batch():
 
 @pytest.mark.parametrize("free", [80 * 2**30, 2**20])
 def test_a_card_with_little_memory_gets_smaller_batches(tmp_path, monkeypatch, free):
-    scorer = LocalScorer(write_decoder(tmp_path), device="cpu", batch_tokens=16_384)
+    scorer = LocalScorer(write_decoder(tmp_path), device="cpu", dtype="float32", batch_tokens=16_384)
     config = Checkpoint.open(tmp_path).config
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (free, 80 * 2**30))
     scorer._fit_batches(config)

@@ -23,7 +23,7 @@ WEIGHTS = "model.safetensors"
 
 def refusal(folder) -> str:
     with pytest.raises(ModelLoadError) as refused:
-        LocalScorer(folder, device="cpu").load()
+        LocalScorer(folder, device="cpu", dtype="float32").load()
     return str(refused.value)
 
 
@@ -215,7 +215,7 @@ def test_a_failed_load_is_tried_again(tmp_path):
     write_decoder(tmp_path)
     good = (tmp_path / "config.json").read_text()
     (tmp_path / "config.json").write_text("{")
-    scorer = LocalScorer(tmp_path, device="cpu")
+    scorer = LocalScorer(tmp_path, device="cpu", dtype="float32")
     with pytest.raises(ModelLoadError):
         scorer.load()
     (tmp_path / "config.json").write_text(good)

@@ -42,7 +42,7 @@ def two_threads():
 
 @pytest.fixture(scope="module")
 def expected():
-    return LocalScorer(device="cpu").score(QUERY, PASSAGES)
+    return LocalScorer(device="cpu", dtype="float32").score(QUERY, PASSAGES)
 
 
 STATES = {
@@ -56,7 +56,7 @@ STATES = {
 
 @pytest.mark.parametrize("state", STATES.values(), ids=STATES.keys())
 def test_a_child_scores_as_its_parent(state, expected, capfd):
-    scorer = LocalScorer(device="cpu")
+    scorer = LocalScorer(device="cpu", dtype="float32")
     state(scorer)
     one, three = in_child(lambda: (scorer.score(QUERY, PASSAGES[:1]), scorer.score(QUERY, PASSAGES)))
     assert one == pytest.approx(expected[:1], abs=1e-5)
@@ -65,7 +65,7 @@ def test_a_child_scores_as_its_parent(state, expected, capfd):
 
 
 def test_a_child_scores_many_passages_and_from_an_event_loop_too(expected):
-    scorer = LocalScorer(device="cpu")
+    scorer = LocalScorer(device="cpu", dtype="float32")
     many = scorer.score(QUERY, MANY)
     found, waited = in_child(lambda: (scorer.score(QUERY, MANY), asyncio.run(scorer.ascore(QUERY, PASSAGES))))
     assert found == pytest.approx(many, abs=1e-5)
@@ -83,13 +83,13 @@ BUSY = {
     "scoring": lambda scorer: scorer.score(QUERY, MANY),
     "scoring one": lambda scorer: scorer.score(QUERY, PASSAGES[:1]),
     "counting": lambda scorer: scorer.token_counter(QUERY).counts(MANY),
-    "loading": lambda _scorer: LocalScorer(device="cpu").load(),
+    "loading": lambda _scorer: LocalScorer(device="cpu", dtype="float32").load(),
 }
 
 
 @pytest.mark.parametrize("busy", BUSY.values(), ids=BUSY.keys())
 def test_a_child_scores_while_another_thread_of_the_parent_is_busy(busy, expected):
-    scorer = LocalScorer(device="cpu").load()
+    scorer = LocalScorer(device="cpu", dtype="float32").load()
     stop = threading.Event()
 
     def work():
@@ -108,7 +108,7 @@ def test_a_child_scores_while_another_thread_of_the_parent_is_busy(busy, expecte
 
 
 def test_a_child_loads_what_another_thread_of_the_parent_was_loading(expected):
-    scorer = LocalScorer(device="cpu")
+    scorer = LocalScorer(device="cpu", dtype="float32")
     other = threading.Thread(target=scorer.load)
     other.start()
     found = in_child(lambda: scorer.score(QUERY, PASSAGES))
@@ -117,7 +117,7 @@ def test_a_child_loads_what_another_thread_of_the_parent_was_loading(expected):
 
 
 def test_no_lock_that_was_held_in_the_parent_is_held_in_the_child(expected):
-    scorer = LocalScorer(device="cpu", progress=True).load()
+    scorer = LocalScorer(device="cpu", dtype="float32", progress=True).load()
     locks = [scorer._loading.get(), scorer._tokenizing.get(), scorer._runner._inline._turn.get()]
     held, done = threading.Event(), threading.Event()
 
@@ -154,7 +154,7 @@ def test_a_child_that_was_told_to_use_one_thread_has_one_worker():
 
 
 def test_a_childs_child_scores_too(expected):
-    scorer = LocalScorer(device="cpu").load()
+    scorer = LocalScorer(device="cpu", dtype="float32").load()
     both = in_child(lambda: (scorer.score(QUERY, PASSAGES), in_child(lambda: scorer.score(QUERY, PASSAGES))))
     assert both == (pytest.approx(expected, abs=1e-5), pytest.approx(expected, abs=1e-5))
 
@@ -163,7 +163,7 @@ def test_a_childs_child_scores_too(expected):
 def test_tokenizers_that_were_told_to_use_threads_do_not_hang_in_a_child(kind, tmp_path, monkeypatch):
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
     folder = write_decoder(tmp_path) if kind == "llama" else write_cross_encoder(tmp_path, kind)
-    scorer = Windowed(LocalScorer(folder, device="cpu"), size=24)
+    scorer = Windowed(LocalScorer(folder, device="cpu", dtype="float32"), size=24)
     expected = scorer.score(QUERY, MANY)
     assert in_child(lambda: scorer.score(QUERY, MANY)) == pytest.approx(expected, abs=1e-5)
 
@@ -182,7 +182,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 def test_a_pool_of_forked_processes_scores(expected):
-    scorer = LocalScorer(device="cpu")
+    scorer = LocalScorer(device="cpu", dtype="float32")
     scorer.score(QUERY, MANY)
     with multiprocessing.get_context("fork").Pool(2) as pool:
         calls = [pool.apply_async(scorer.score, (QUERY, PASSAGES)) for _ in range(4)]

@@ -38,13 +38,13 @@ def family(request, tmp_path_factory):
     kind, _, yes, no = RERANKERS[request.param]
     folder = save(tmp_path_factory.mktemp("model") / request.param, kind)
     wanted = in_words(folder, PROMPTS[request.param], yes, no)
-    return LocalScorer(folder, device="cpu"), wanted, folder
+    return LocalScorer(folder, device="cpu", dtype="float32"), wanted, folder
 
 
 def test_scores_equal_the_authors_own(family):
     scorer, wanted, folder = family
     assert scorer.with_instruction(TOLD).score(QUERY, PASSAGES) == pytest.approx(wanted, abs=1e-4)
-    alone = LocalScorer(folder, device="cpu", instruction=TOLD)
+    alone = LocalScorer(folder, device="cpu", dtype="float32", instruction=TOLD)
     assert alone.score(QUERY, PASSAGES) == pytest.approx(wanted, abs=1e-4)
     assert pickle.loads(pickle.dumps(alone)).score(QUERY, PASSAGES) == pytest.approx(wanted, abs=1e-4)
 
@@ -58,7 +58,7 @@ def test_one_left_out_would_be_noticed(family):
 def test_the_weights_are_shared_whichever_is_loaded_first(family):
     scorer, _, folder = family
     assert scorer.with_instruction(TOLD)._loaded().forward is scorer._loaded().forward
-    late = LocalScorer(folder, device="cpu")
+    late = LocalScorer(folder, device="cpu", dtype="float32")
     twin = late.with_instruction(TOLD).load()
     assert late._loaded().forward is twin._loaded().forward
 
@@ -90,14 +90,16 @@ def library(folder, prompt):
 def test_a_chat_template_with_a_systems_turn_takes_it_as_the_librarys_prompt(tmp_path, default):
     prompts = {"prompts": {"web": default}, "default_prompt_name": "web"} if default else {}
     folder = save_again(tmp_path, "qwen3", tokenizer=CHAT, **prompts)
-    scores = LocalScorer(folder, device="cpu", instruction=TOLD).score(QUERY, PASSAGES)
+    scores = LocalScorer(folder, device="cpu", dtype="float32", instruction=TOLD).score(QUERY, PASSAGES)
     assert scores == pytest.approx(library(folder, TOLD), abs=1e-4)
 
 
 def test_a_model_that_knows_prompts_takes_it_in_their_place(tmp_path):
     prompts = {"prompts": {"web": "who wrote the class "}, "default_prompt_name": "web"}
     folder = save_again(tmp_path, "bert", **prompts)
-    scores = LocalScorer(folder, device="cpu", instruction="the class of ").score(QUERY, PASSAGES)
+    scores = LocalScorer(folder, device="cpu", dtype="float32", instruction="the class of ").score(
+        QUERY, PASSAGES
+    )
     assert scores == pytest.approx(library(folder, "the class of "), abs=1e-4)
 
 
@@ -105,13 +107,13 @@ def test_a_template_that_passes_the_systems_turn_over_refuses_it(tmp_path):
     deaf = TEMPLATE.replace("<|im_start|>system {{ m.content }}<|im_end|>", "")
     folder = save_again(tmp_path, "qwen3", tokenizer={**CHAT, "chat_template": deaf})
     with pytest.raises(InvalidArgumentError, match="no place for an instruction"):
-        LocalScorer(folder, device="cpu", instruction=TOLD).load()
+        LocalScorer(folder, device="cpu", dtype="float32", instruction=TOLD).load()
 
 
 def test_prompts_without_a_place_refuse_it(tmp_path):
     gemma = save(tmp_path / "bge-reranker-v2-gemma", "gemma")
     for folder in (gemma, write_decoder(tmp_path / "nvidia"), write_cross_encoder(tmp_path / "bert", "bert")):
-        scorer = LocalScorer(folder, device="cpu")
+        scorer = LocalScorer(folder, device="cpu", dtype="float32")
         with pytest.raises(InvalidArgumentError, match=f"{folder.name} has no place for an instruction"):
             rerank(scorer, QUERY, PASSAGES, instruction=TOLD)
         assert json.dumps(scorer.score(QUERY, PASSAGES))

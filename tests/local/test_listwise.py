@@ -13,6 +13,7 @@ import transformers
 from local.test_yes_no_rerankers import tokenizer
 from safetensors.torch import load_file, save_file
 from support.families import tiny_model
+from support.processor import WITH_INT8
 from tokenizers import Tokenizer
 
 from nvrerank import Cached, LocalScorer, ModelLoadError, Windowed, rerank
@@ -52,7 +53,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def scorer(folder):
-    return LocalScorer(folder, device="cpu")
+    return LocalScorer(folder, device="cpu", dtype="float32")
 
 
 def authors(folder, passages, *, instruction=None, size=125) -> list[float]:
@@ -122,7 +123,7 @@ def test_long_lists_are_read_in_blocks_that_share_their_query(folder, scorer):
 
 
 def test_passages_are_cut_and_that_is_said(folder):
-    scorer = LocalScorer(folder, device="cpu", long_passages="truncate")
+    scorer = LocalScorer(folder, device="cpu", dtype="float32", long_passages="truncate")
     long = ["z" * 2500, "rust"]
     scored = scorer.score_detailed(QUERY, long)
     assert [one.truncated for one in scored] == [True, False]
@@ -133,7 +134,7 @@ def test_passages_are_cut_and_that_is_said(folder):
 
 
 def test_a_long_query_is_cut_to_512_tokens(folder):
-    scorer = LocalScorer(folder, device="cpu", long_passages="truncate")
+    scorer = LocalScorer(folder, device="cpu", dtype="float32", long_passages="truncate")
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         scores = scorer.score("z" * 600, ["rust", "sea"])
@@ -167,10 +168,12 @@ def test_another_version_is_refused_with_the_reason(folder, tmp_path, change, re
         LocalScorer(tmp_path, device="cpu").load()
 
 
-@pytest.mark.parametrize("options", [{"max_length": 512}, {"quantize": "int8"}])
+@pytest.mark.parametrize(
+    "options", [{"max_length": 512}, pytest.param({"quantize": "int8"}, marks=WITH_INT8)]
+)
 def test_settings_that_mean_something_else_here_are_refused(folder, options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        scorer = LocalScorer(folder, device="cpu", **options)
+        scorer = LocalScorer(folder, device="cpu", dtype="float32", **options)
         with pytest.raises(ModelLoadError, match="leave quantize and max_length out"):
             scorer.load()

@@ -47,7 +47,7 @@ odd_texts = st.lists(st.sampled_from(PIECES), min_size=1, max_size=150).map("".j
 @pytest.fixture(scope="module", params=MODELS)
 def scorer(request, tmp_path_factory):
     folder = MODELS[request.param](tmp_path_factory.mktemp("model"))
-    return LocalScorer(folder, device="cpu", max_length=64, long_passages="truncate")
+    return LocalScorer(folder, device="cpu", dtype="float32", max_length=64, long_passages="truncate")
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,9 @@ def test_windows_fit_cover_everything_and_token_ends_ascend(scorer, text):
 
 
 def test_windows_are_scored_as_by_windowed_over_a_scorer_that_cuts(scorer, detailed):
-    itself = LocalScorer(scorer._source.folder, device="cpu", max_length=64, long_passages="windows")
+    itself = LocalScorer(
+        scorer._source.folder, device="cpu", dtype="float32", max_length=64, long_passages="windows"
+    )
     found = detailed(itself, QUERY, [LONG, SHORT, LONG])
     expected = Windowed(scorer).score_detailed(QUERY, [LONG, SHORT, LONG])
     assert [(one.truncated, one.window) for one in found] == [(one.truncated, one.window) for one in expected]
@@ -106,7 +108,7 @@ def test_windows_are_scored_as_by_windowed_over_a_scorer_that_cuts(scorer, detai
 
 
 def test_what_was_counted_for_windows_is_scored_and_not_tokenised_again(folder, monkeypatch):
-    scorer = LocalScorer(folder, device="cpu", max_length=64, long_passages="windows").load()
+    scorer = LocalScorer(folder, device="cpu", dtype="float32", max_length=64, long_passages="windows").load()
     encoder, seen = scorer._model.encoder, []
     encodings = encoder._encodings
 
@@ -123,7 +125,7 @@ def test_what_was_counted_for_windows_is_scored_and_not_tokenised_again(folder, 
 
 @pytest.mark.parametrize("options", [{"long_passages": "error"}, {"truncate": "NONE"}])
 def test_error_names_the_passage_and_its_length(folder, detailed, options):
-    scorer = LocalScorer(folder, device="cpu", max_length=64, **options)
+    scorer = LocalScorer(folder, device="cpu", dtype="float32", max_length=64, **options)
     with pytest.raises(
         RequestRejectedError, match=r"passages\[1\]: .* tokens long, the model reads 64"
     ) as caught:
@@ -133,7 +135,7 @@ def test_error_names_the_passage_and_its_length(folder, detailed, options):
 
 
 def test_an_error_about_a_window_names_its_passage(folder, detailed):
-    scorer = LocalScorer(folder, device="cpu", max_length=64, long_passages="windows")
+    scorer = LocalScorer(folder, device="cpu", dtype="float32", max_length=64, long_passages="windows")
     forward = scorer._loaded().forward
 
     def too_small(batch):
@@ -164,7 +166,9 @@ def test_a_long_query_is_asked_by_its_beginning_and_the_result_says_so(scorer, d
 
 @queries_may_be_cut
 def test_windows_beside_a_long_query_have_a_quarter_of_what_is_read(scorer, detailed):
-    itself = LocalScorer(scorer._source.folder, device="cpu", max_length=64, long_passages="windows")
+    itself = LocalScorer(
+        scorer._source.folder, device="cpu", dtype="float32", max_length=64, long_passages="windows"
+    )
     assert 16 <= itself.token_counter(LONG_QUERY).room <= 20
     [one] = detailed(itself, LONG_QUERY, [LONG])
     assert (one.query_truncated, one.truncated) == (True, False)
@@ -174,7 +178,9 @@ def test_windows_beside_a_long_query_have_a_quarter_of_what_is_read(scorer, deta
 
 
 def test_error_refuses_a_long_query_and_reads_one_whole_that_fits(scorer, detailed):
-    strict = LocalScorer(scorer._source.folder, device="cpu", max_length=64, long_passages="error")
+    strict = LocalScorer(
+        scorer._source.folder, device="cpu", dtype="float32", max_length=64, long_passages="error"
+    )
     with pytest.raises(RequestRejectedError, match="leaves no room for a passage"):
         detailed(strict, LONG_QUERY, ["a"])
     nearly = scorer.token_counter(LONG_QUERY).query + " on"  # leaves a passage less than a quarter
@@ -199,7 +205,9 @@ def test_a_tiny_length_has_room_for_both_or_is_refused(scorer, detailed, max_len
 
 
 def test_a_cancelled_call_stops_after_the_batch_under_way(folder):
-    scorer = LocalScorer(folder, device="cpu", max_length=64, batch_tokens=64, long_passages="windows")
+    scorer = LocalScorer(
+        folder, device="cpu", dtype="float32", max_length=64, batch_tokens=64, long_passages="windows"
+    )
     stops = iter([False, False, True])
     with pytest.raises(CancelledError):
         scorer._logits([scorer._part(QUERY, [LONG * 5], lambda: next(stops))], lambda: next(stops))
@@ -212,7 +220,9 @@ def test_the_answer_at_the_end_is_found_with_windows_and_lost_without():
     )
     rest = "Documentation of a list of commands says little about trees. " * 80
     passages = [rest + answer, "A captain commands a ship and its crew.", "Oaks grow slowly and become old."]
-    cut, read = (LocalScorer(device="cpu", long_passages=how) for how in ("truncate", "windows"))
+    cut, read = (
+        LocalScorer(device="cpu", dtype="float32", long_passages=how) for how in ("truncate", "windows")
+    )
     assert rerank(cut, query, passages)[0].index != 0
     best = rerank(read, query, passages)[0]
     assert best.index == 0

@@ -48,14 +48,18 @@ def test_scores_equal_a_float64_reference_of_one_pair_at_a_time(tmp_path, varian
     tensors = decoder_tensors(config, labels=labels)
     folder = write_checkpoint(tmp_path, config, tensors, shards=shards)
     expected = oracle(config, tensors)
-    assert LocalScorer(folder, device="cpu").score(QUERY, PASSAGES) == pytest.approx(expected, abs=1e-5)
+    assert LocalScorer(folder, device="cpu", dtype="float32").score(QUERY, PASSAGES) == pytest.approx(
+        expected, abs=1e-5
+    )
     assert max(expected) - min(expected) > 0.5, "the scores must differ for the comparison to mean anything"
 
 
 @pytest.mark.parametrize("config", [decoder_config(is_causal=True), mistral_config(is_causal=True)])
 def test_a_causal_model_says_so_in_config_json(tmp_path, config):
     tensors = decoder_tensors(config)
-    scores = LocalScorer(write_checkpoint(tmp_path, config, tensors), device="cpu").score(QUERY, PASSAGES)
+    scores = LocalScorer(write_checkpoint(tmp_path, config, tensors), device="cpu", dtype="float32").score(
+        QUERY, PASSAGES
+    )
     assert scores == pytest.approx(oracle(config, tensors, causal=True), abs=1e-5)
 
 
@@ -63,7 +67,9 @@ def test_a_causal_model_says_so_in_config_json(tmp_path, config):
 def test_the_comparison_would_notice(tmp_path, mistake):
     config = decoder_config()
     tensors = decoder_tensors(config)
-    scores = LocalScorer(write_checkpoint(tmp_path, config, tensors), device="cpu").score(QUERY, PASSAGES)
+    scores = LocalScorer(write_checkpoint(tmp_path, config, tensors), device="cpu", dtype="float32").score(
+        QUERY, PASSAGES
+    )
     wrong = oracle(config, tensors, **mistake)
     assert max(abs(a - b) for a, b in zip(scores, wrong, strict=True)) > 1e-3
 
@@ -71,7 +77,7 @@ def test_the_comparison_would_notice(tmp_path, mistake):
 def test_the_comparison_would_notice_a_leaking_pack(tmp_path, monkeypatch):
     config = decoder_config()
     tensors = decoder_tensors(config)
-    scorer = LocalScorer(write_checkpoint(tmp_path, config, tensors), device="cpu")
+    scorer = LocalScorer(write_checkpoint(tmp_path, config, tensors), device="cpu", dtype="float32")
     right = scorer.score(QUERY, PASSAGES)
 
     def leaking(query, key, value, packing):
@@ -86,17 +92,21 @@ def test_scores_do_not_depend_on_batch_or_order(tmp_path):
     config = decoder_config()
     folder = write_checkpoint(tmp_path, config, decoder_tensors(config))
     passages = [f"{passage} {number}" for number in range(8) for passage in PASSAGES]
-    together = LocalScorer(folder, device="cpu", batch_tokens=100_000).score(QUERY, passages)
-    alone = LocalScorer(folder, device="cpu", batch_tokens=1).score(QUERY, passages)
+    together = LocalScorer(folder, device="cpu", dtype="float32", batch_tokens=100_000).score(QUERY, passages)
+    alone = LocalScorer(folder, device="cpu", dtype="float32", batch_tokens=1).score(QUERY, passages)
     assert together == pytest.approx(alone, abs=1e-5)
     order = random.Random(0).sample(range(len(passages)), len(passages))
-    shuffled = LocalScorer(folder, device="cpu").score(QUERY, [passages[index] for index in order])
+    shuffled = LocalScorer(folder, device="cpu", dtype="float32").score(
+        QUERY, [passages[index] for index in order]
+    )
     assert shuffled == pytest.approx([alone[index] for index in order], abs=1e-5)
 
 
 def test_no_padding_is_computed(tmp_path):
     config = decoder_config()
-    scorer = LocalScorer(write_checkpoint(tmp_path, config, decoder_tensors(config)), device="cpu")
+    scorer = LocalScorer(
+        write_checkpoint(tmp_path, config, decoder_tensors(config)), device="cpu", dtype="float32"
+    )
     scorer.load()
     seen = []
     with torch.nn.modules.module.register_module_forward_pre_hook(
@@ -119,7 +129,9 @@ def test_transformers_5_spells_rope_in_one_section(tmp_path):
     expected = oracle(config, tensors)
     both = {"rope_theta": config.pop("rope_theta"), **config.pop("rope_scaling")}
     folder = write_checkpoint(tmp_path, {**config, "rope_parameters": both}, tensors)
-    assert LocalScorer(folder, device="cpu").score(QUERY, PASSAGES) == pytest.approx(expected, abs=1e-5)
+    assert LocalScorer(folder, device="cpu", dtype="float32").score(QUERY, PASSAGES) == pytest.approx(
+        expected, abs=1e-5
+    )
 
 
 def test_layers_beyond_the_depth_and_the_language_head_are_skipped(tmp_path):
@@ -128,7 +140,9 @@ def test_layers_beyond_the_depth_and_the_language_head_are_skipped(tmp_path):
     expected = oracle(config, tensors)
     tensors["lm_head.weight"] = torch.ones(512, 32)
     folder = write_checkpoint(tmp_path, config, tensors)
-    assert LocalScorer(folder, device="cpu").score(QUERY, PASSAGES) == pytest.approx(expected, abs=1e-5)
+    assert LocalScorer(folder, device="cpu", dtype="float32").score(QUERY, PASSAGES) == pytest.approx(
+        expected, abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("model", ["llama", "bundled"])
@@ -161,7 +175,7 @@ def vl_checkpoint(folder, **changes):
 
 def test_the_vl_reranker_reads_texts_as_the_llama_within_it(tmp_path):
     folder, inner, tensors = vl_checkpoint(tmp_path)
-    scorer = LocalScorer(folder, device="cpu")
+    scorer = LocalScorer(folder, device="cpu", dtype="float32")
     assert scorer.score(QUERY, PASSAGES) == pytest.approx(oracle(inner, tensors), abs=1e-5)
     assert scorer.score(QUERY, PASSAGES) != pytest.approx(oracle(inner, tensors, last_token=True), abs=1e-3)
     with pytest.raises(
@@ -184,4 +198,4 @@ def test_the_vl_reranker_reads_texts_as_the_llama_within_it(tmp_path):
 def test_a_vl_reranker_of_another_kind_is_refused(tmp_path, changes):
     folder, *_ = vl_checkpoint(tmp_path, **changes)
     with pytest.raises(ModelLoadError, match=r"config\.json"):
-        LocalScorer(folder, device="cpu").load()
+        LocalScorer(folder, device="cpu", dtype="float32").load()

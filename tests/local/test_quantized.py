@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from support.checkpoints import mistral_config, write_cross_encoder, write_decoder
+from support.processor import WITH_INT8
 from torch import nn
 
 from nvrerank import LocalScorer
-from nvrerank.local.layers import Int8Linear, by_floats, by_integers, integers_pay, quantize
-
-pytestmark = pytest.mark.filterwarnings("ignore:quantize='int8' saves memory but no time")  # without VNNI
+from nvrerank.local.layers import Int8Linear, by_integers, quantize
+from nvrerank.local.settings import integers_pay
 
 QUERY = "how do I make a class iterable?"
 PASSAGES = ["A class is iterable when it defines __iter__.", "Bananas.", "rust " * 40, "naïve 東京 🙂"]
@@ -32,13 +32,15 @@ def folder(request, tmp_path_factory):
     return MODELS[request.param](tmp_path_factory.mktemp("model"))
 
 
+@WITH_INT8
 def test_every_family_scores_nearly_as_in_float32(folder):
-    exact = LocalScorer(folder, device="cpu").score(QUERY, PASSAGES)
+    exact = LocalScorer(folder, device="cpu", dtype="float32").score(QUERY, PASSAGES)
     small = LocalScorer(folder, device="cpu", quantize="int8").score(QUERY, PASSAGES)
     assert small == pytest.approx(exact, abs=0.05 * max(1, *map(abs, exact)))
     assert small != exact, "nothing was quantised"
 
 
+@WITH_INT8
 def test_a_score_still_depends_on_its_own_pair_alone(folder):
     scorer = LocalScorer(folder, device="cpu", quantize="int8")
     together = scorer.score(QUERY, PASSAGES)
@@ -59,55 +61,57 @@ def by_hand(linear: nn.Linear, rows: torch.Tensor) -> np.ndarray:
     return product if linear.bias is None else product + linear.bias.double().numpy()
 
 
-@pytest.mark.parametrize("product", [by_integers, by_floats])
+@WITH_INT8
 @pytest.mark.parametrize("bias", [True, False])
-def test_the_product_is_that_of_the_rounded_numbers(bias, product):
+def test_the_product_is_that_of_the_rounded_numbers(bias):
     linear, rows = layer(bias=bias), torch.randn(33, 64, generator=torch.Generator().manual_seed(1))
-    got = Int8Linear(linear, product)(rows).numpy()
+    got = Int8Linear(linear)(rows).numpy()
     assert np.abs(got - by_hand(linear, rows)).max() < 1e-2 * np.abs(got).max()
     assert np.median(np.abs(got - by_hand(linear, rows))) < 1e-6
     assert np.median(np.abs(got - linear(rows).numpy())) > 1e-4, "float32's product is another"
 
 
+@WITH_INT8
 @pytest.mark.parametrize("inputs", [384, 1040])
-def test_both_products_are_exact_at_the_largest_numbers(inputs):
+def test_the_product_is_exact_at_the_largest_numbers(inputs):
     left = torch.full((5, inputs), 127, dtype=torch.int8)
-    signs = torch.ones(inputs, 7, dtype=torch.int8)
+    signs = torch.ones(inputs, 8, dtype=torch.int8)
     signs[::3, ::2] = -1
     right = 127 * signs
     exact = left.numpy().astype(np.int64) @ right.numpy().astype(np.int64)
-    assert (by_floats(left, right).numpy() == exact).all()
-    if integers_pay():
-        assert (by_integers(left, right).numpy() == exact).all()
+    assert (by_integers(left, right).numpy() == exact).all()
     assert ((left.half() @ right.half()).numpy() != exact).any(), "half precision is too little"
 
 
-def test_a_machine_without_instructions_for_it_is_told_so(monkeypatch):
+def test_a_machine_without_instructions_for_it_computes_in_float32_and_says_so(monkeypatch):
     integers_pay.cache_clear()
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
     try:
-        with pytest.warns(UserWarning, match="leave it out to score faster"):
-            slow = LocalScorer(device="cpu", quantize="int8").score(QUERY, PASSAGES)
+        with pytest.warns(UserWarning, match="float32 is as fast and loses nothing") as told:
+            plain = LocalScorer(device="cpu", quantize="int8")
     finally:
         integers_pay.cache_clear()
-    monkeypatch.undo()
-    assert slow == pytest.approx(LocalScorer(device="cpu", quantize="int8").score(QUERY, PASSAGES), abs=2e-2)
+    assert told[0].filename == __file__
+    assert "dtype=torch.float32" in repr(plain)
+    assert plain.identity["quantize"] is None
+    assert plain.score(QUERY, PASSAGES) == LocalScorer(device="cpu", dtype="float32").score(QUERY, PASSAGES)
 
 
-@pytest.mark.skipif(not integers_pay(), reason="this CPU has no instructions for 8-bit products")
+@WITH_INT8
 def test_a_machine_with_instructions_for_it_is_told_nothing(recwarn):
     LocalScorer(device="cpu", quantize="int8").score(QUERY, PASSAGES)
     assert not recwarn
 
 
+@WITH_INT8
 def test_a_row_of_nothing_gives_the_bias():
     linear = layer()
-    assert torch.equal(Int8Linear(linear, by_floats)(torch.zeros(2, 64)), linear.bias.expand(2, -1))
+    assert torch.equal(Int8Linear(linear)(torch.zeros(2, 64)), linear.bias.expand(2, -1))
 
 
 def test_a_weight_takes_a_quarter_of_the_memory():
     linear = layer()
-    small = Int8Linear(linear, by_floats)
+    small = Int8Linear(linear)
     assert small.weight.nbytes * 4 == linear.weight.nbytes
 
 
@@ -135,6 +139,7 @@ def test_what_it_is_not_for_is_refused_at_construction(options, words):
         LocalScorer(**{"device": "cpu"} | options)
 
 
+@WITH_INT8
 def test_it_is_kept_by_a_pickle_and_told_by_the_repr():
     copy = pickle.loads(pickle.dumps(LocalScorer(device="cpu", quantize="int8")))
     assert repr(copy) == "LocalScorer('nvrerank-bundled', device='cpu', dtype=int8, long_passages='truncate')"

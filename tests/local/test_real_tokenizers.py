@@ -122,7 +122,7 @@ def test_scores_equal_the_reference_with_the_real_vocabulary(family, tmp_path):
     tensors = decoder_tensors(family.config)
     folder = write_checkpoint(tmp_path, family.config, tensors, family.tokenizer)
     passages = odd_texts(6)
-    scores = LocalScorer(folder, device="cpu").score("who wrote it?", passages)
+    scores = LocalScorer(folder, device="cpu", dtype="float32").score("who wrote it?", passages)
     expected = [
         reference.score(
             family.oracle(f"question:who wrote it? \n \n passage:{passage}"), family.config, tensors

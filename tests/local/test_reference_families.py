@@ -11,6 +11,7 @@ import pytest
 import torch
 from sentence_transformers import CrossEncoder
 from support.families import FAMILIES, UNTYPED, save_tiny, tiny_model
+from support.processor import WITH_INT8
 
 from nvrerank import LocalScorer, ModelLoadError
 from nvrerank.local.checkpoint import Checkpoint
@@ -36,7 +37,7 @@ def library(folder, query=QUERY, passages=PASSAGES, **settings) -> list[float]:
 def scorer_of(folder, **settings) -> LocalScorer:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", PROMPTLESS)
-        return LocalScorer(folder, device="cpu", **settings).load()
+        return LocalScorer(folder, **{"device": "cpu", "dtype": "float32"} | settings).load()
 
 
 def apart(first: list[float], second: list[float]) -> float:
@@ -155,7 +156,7 @@ def test_a_model_without_a_padding_token_is_scored_one_by_one(tmp_path, kind):
 @pytest.mark.parametrize("kind", ["llama", "qwen3"])
 def test_a_decoder_without_a_prompt_is_warned_of(saved, kind):
     with pytest.warns(UserWarning, match=PROMPTLESS) as warned:
-        LocalScorer(saved(kind), device="cpu").load()
+        LocalScorer(saved(kind), device="cpu", dtype="float32").load()
     assert warned[0].filename == __file__
 
 
@@ -173,17 +174,16 @@ def test_heads_compute_in_float32_whatever_the_layers_do(tmp_path, kind):
     assert apart(half, exact) < 0.25
 
 
+@WITH_INT8
 @pytest.mark.parametrize("kind", ["deberta-v2", "modernbert", "distilbert", "qwen3"])
 def test_int8_stays_near_float32(saved, kind):
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "quantize='int8' saves memory")
-        scores = scorer_of(saved(kind), quantize="int8").score(QUERY, PASSAGES)
+    scores = scorer_of(saved(kind), quantize="int8").score(QUERY, PASSAGES)
     exact = library(saved(kind))
     assert 1e-6 < apart(scores, exact) < 0.3 * (max(exact) - min(exact))
 
 
+@WITH_INT8
 def test_int8_of_an_architecture_without_linear_layers_says_so(saved):
-    warnings.filterwarnings("ignore", "quantize='int8' saves memory")
     scorer = LocalScorer(saved("gpt2"), device="cpu", quantize="int8")
     with pytest.raises(ModelLoadError, match="finds no linear layers"):
         scorer.load()

@@ -71,7 +71,7 @@ def folder(tmp_path_factory):
 
 
 def failing(folder, error):
-    scorer = LocalScorer(folder, device="cpu").load()
+    scorer = LocalScorer(folder, device="cpu", dtype="float32").load()
 
     def forward(_batch):
         raise error
@@ -113,14 +113,14 @@ def test_a_score_that_cannot_be_fetched_from_the_device_is_an_error_of_ours(fold
         def tolist(self):
             raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    scorer = LocalScorer(folder, device="cpu").load()
+    scorer = LocalScorer(folder, device="cpu", dtype="float32").load()
     object.__setattr__(scorer._model, "forward", lambda batch: torch.zeros(len(batch)).as_subclass(Lost))
     with pytest.raises(ScoringError, match="illegal memory access"):
         score(scorer, "q", ["a"])
 
 
 def test_a_tokenizer_that_fails_is_an_error_of_ours(folder, score):
-    scorer = LocalScorer(folder, device="cpu").load()
+    scorer = LocalScorer(folder, device="cpu", dtype="float32").load()
     scorer._model.encoder._encodings = lambda *_, **__: next(iter(()))
     with pytest.raises(ScoringError, match="StopIteration"):
         score(scorer, "q", ["a"])

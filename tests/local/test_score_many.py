@@ -25,7 +25,7 @@ def folder(request, tmp_path_factory):
 
 @pytest.mark.parametrize("long_passages", ["truncate", "windows"])
 def test_each_query_gets_the_scores_of_a_call_of_its_own(folder, long_passages):
-    scorer = LocalScorer(folder, device="cpu", max_length=24, long_passages=long_passages)
+    scorer = LocalScorer(folder, device="cpu", dtype="float32", max_length=24, long_passages=long_passages)
     expected = [scorer.score(query, passages) for query, passages in JOBS]
     assert scorer.score_many(iter(JOBS)) == [pytest.approx(scores, abs=1e-5) for scores in expected]
     assert expected[0][1] != pytest.approx(expected[2][1], abs=1e-4), "the same passage under another query"
@@ -33,12 +33,12 @@ def test_each_query_gets_the_scores_of_a_call_of_its_own(folder, long_passages):
 
 def test_nothing_asked_loads_nothing(tmp_path):
     (tmp_path / "config.json").write_text("{}")  # could not be loaded
-    assert LocalScorer(tmp_path, device="cpu").score_many([("q", [])]) == [[]]
-    assert LocalScorer(tmp_path, device="cpu").score_many([]) == []
+    assert LocalScorer(tmp_path, device="cpu", dtype="float32").score_many([("q", [])]) == [[]]
+    assert LocalScorer(tmp_path, device="cpu", dtype="float32").score_many([]) == []
 
 
 def test_queries_share_batches(folder, monkeypatch):
-    scorer = LocalScorer(folder, device="cpu", batch_tokens=10_000).load()
+    scorer = LocalScorer(folder, device="cpu", dtype="float32", batch_tokens=10_000).load()
     sizes, run = [], scorer._runner.run
     monkeypatch.setattr(
         scorer._runner,
@@ -59,7 +59,7 @@ def test_queries_share_batches(folder, monkeypatch):
     ],
 )
 def test_an_error_names_the_job_and_its_passage(folder, jobs, error, words):
-    scorer = LocalScorer(folder, device="cpu", max_length=64, long_passages="error")
+    scorer = LocalScorer(folder, device="cpu", dtype="float32", max_length=64, long_passages="error")
     with pytest.raises(error, match=words) as caught:
         scorer.score_many(jobs)
     assert caught.value.__notes__ == ["this is about job 1 of 2"]
@@ -67,7 +67,9 @@ def test_an_error_names_the_job_and_its_passage(folder, jobs, error, words):
 
 @pytest.mark.parametrize("long_passages", ["truncate", "windows"])
 def test_a_pair_that_does_not_fit_into_memory_is_named_within_its_job(folder, long_passages, monkeypatch):
-    scorer = LocalScorer(folder, device="cpu", max_length=64, long_passages=long_passages).load()
+    scorer = LocalScorer(
+        folder, device="cpu", dtype="float32", max_length=64, long_passages=long_passages
+    ).load()
     forward = scorer._loaded().forward
 
     def small(batch):
@@ -88,7 +90,7 @@ def test_20_000_pairs_take_at_most_300_mb_more(tmp_path):
     program = """
 import resource, sys
 from nvrerank import LocalScorer
-scorer = LocalScorer(sys.argv[1], device="cpu").load()
+scorer = LocalScorer(sys.argv[1], device="cpu", dtype="float32").load()
 words = [f"word{number} rust" for number in range(97)]
 jobs = [
     (f"what is {query}?", [" ".join(words[place % 90 :][:40]) + str(place) for place in range(100)])

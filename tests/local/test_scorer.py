@@ -6,6 +6,8 @@ import asyncio
 import copy
 import gc
 import pickle
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +18,7 @@ from support.checkpoints import write_decoder
 
 from nvrerank import LocalScorer, RequestRejectedError, rerank
 from nvrerank.local import scorer as scorer_module
+from nvrerank.local import settings
 
 QUERY = "who wrote it?"
 PASSAGES = [f"the sea belongs to shore number {number} " * (number % 5 + 1) for number in range(40)]
@@ -28,7 +31,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def scorer(folder):
-    return LocalScorer(folder, device="cpu", batch_tokens=64, long_passages="truncate")
+    return LocalScorer(folder, device="cpu", dtype="float32", batch_tokens=64, long_passages="truncate")
 
 
 @pytest.fixture(params=["score", "ascore"])
@@ -45,7 +48,7 @@ def test_nothing_is_loaded_before_the_first_use(folder, monkeypatch):
     monkeypatch.setattr(
         scorer_module.Checkpoint, "open", lambda folder: opened.append(folder) or original(folder)
     )
-    scorer = LocalScorer(folder, device="cpu")
+    scorer = LocalScorer(folder, device="cpu", dtype="float32")
     assert opened == []
     scorer.score(QUERY, PASSAGES)
     scorer.load().score(QUERY, PASSAGES)
@@ -104,7 +107,7 @@ def test_a_generator_is_scored_once_and_in_order(scorer, score):
 
 
 def test_ten_thousand_passages_are_scored_in_order(folder):
-    scorer = LocalScorer(folder, device="cpu")
+    scorer = LocalScorer(folder, device="cpu", dtype="float32")
     passages = [f"{number}" for number in range(10_000)]
     scores = scorer.score(QUERY, passages)
     assert len(scores) == 10_000
@@ -114,7 +117,7 @@ def test_ten_thousand_passages_are_scored_in_order(folder):
 def test_threads_share_one_scorer_and_get_their_own_scores(scorer):
     queries = [f"{QUERY} {number}" for number in range(8)]
     alone = [scorer.score(query, PASSAGES) for query in queries]
-    fresh = LocalScorer(scorer._source.folder, device="cpu", batch_tokens=64)
+    fresh = LocalScorer(scorer._source.folder, device="cpu", dtype="float32", batch_tokens=64)
     with ThreadPoolExecutor(8) as pool:
         together = list(pool.map(lambda query: fresh.score(query, PASSAGES), queries))
     for mine, expected in zip(together, alone, strict=True):
@@ -187,7 +190,7 @@ def test_score_works_inside_a_running_loop(scorer):
 
 
 def test_a_pair_that_is_too_long_is_an_error_on_request(folder, score):
-    strict = LocalScorer(folder, device="cpu", max_length=64, truncate="NONE")
+    strict = LocalScorer(folder, device="cpu", dtype="float32", max_length=64, truncate="NONE")
     with pytest.raises(
         RequestRejectedError, match=r"passages\[1\]: .* are \d+ tokens long, the model reads 64"
     ) as caught:
@@ -196,7 +199,7 @@ def test_a_pair_that_is_too_long_is_an_error_on_request(folder, score):
 
 
 def test_rerank_names_the_callers_own_index(folder):
-    strict = LocalScorer(folder, device="cpu", max_length=64, truncate="NONE")
+    strict = LocalScorer(folder, device="cpu", dtype="float32", max_length=64, truncate="NONE")
     with pytest.raises(RequestRejectedError, match=r"passages\[4\]") as caught:
         rerank(strict, QUERY, ["same", " ", "same", "other", "the sea " * 100])
     assert caught.value.index == 4
@@ -230,8 +233,37 @@ def test_more_length_than_the_model_has_is_refused(folder):
         LocalScorer(folder, max_length=4096).load()
 
 
-def test_a_cpu_computes_in_float32_by_default(folder):
-    assert "float32" in repr(LocalScorer(folder, device="cpu"))
+@pytest.mark.parametrize(
+    ("able", "dtype"),
+    [
+        ({"avx2": True}, torch.float32),
+        ({"avx2": True, "avx512_vnni": True}, torch.float32),
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True}, torch.bfloat16),
+    ],
+)
+def test_a_cpu_computes_in_bfloat16_where_it_has_instructions_for_it(folder, monkeypatch, able, dtype):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    monkeypatch.setattr(settings, "multiplies_bfloat16", settings.multiplies_bfloat16.__wrapped__)
+    scorer = LocalScorer(folder, device="cpu")
+    assert scorer.identity["dtype"] == str(dtype)
+    assert f"dtype={dtype}" in repr(scorer)
+    assert LocalScorer(folder, device="cpu", dtype="float32").identity["dtype"] == "torch.float32"
+
+
+def test_a_first_ranking_leaves_torchs_compiler_alone():
+    code = (
+        "import sys; from nvrerank import LocalScorer; LocalScorer(device='cpu').score('q', ['a', 'b']);"
+        "sys.exit('torch._dynamo' in sys.modules)"  # takes longer to load than all the rest
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_loading_logs_where_and_in_what_it_computes(folder, caplog):
+    with caplog.at_level("INFO", "nvrerank"):
+        LocalScorer(folder, device="cpu", dtype="float32").load()
+    assert [record.message for record in caplog.records] == [f"{folder.name}: on cpu in torch.float32"]
 
 
 def test_a_copy_shares_the_weights_and_a_pickle_holds_none(scorer):
@@ -244,9 +276,9 @@ def test_a_copy_shares_the_weights_and_a_pickle_holds_none(scorer):
 
 
 def test_a_bar_shows_progress_on_request(folder, capsys):
-    LocalScorer(folder, device="cpu", progress=True).score(QUERY, PASSAGES)
+    LocalScorer(folder, device="cpu", dtype="float32", progress=True).score(QUERY, PASSAGES)
     assert "40/40" in capsys.readouterr().err
-    LocalScorer(folder, device="cpu").score(QUERY, PASSAGES)
+    LocalScorer(folder, device="cpu", dtype="float32").score(QUERY, PASSAGES)
     assert capsys.readouterr().err == ""
 
 
@@ -257,7 +289,7 @@ def test_no_thread_is_left_when_a_scorer_is_gone(folder):
         new = set(threading.enumerate()) - before
         return [thread.name for thread in new if thread.name.startswith("nvrerank")]
 
-    asyncio.run(LocalScorer(folder, device="cpu").ascore(QUERY, PASSAGES))
+    asyncio.run(LocalScorer(folder, device="cpu", dtype="float32").ascore(QUERY, PASSAGES))
     deadline = time.monotonic() + 5
     while names() and time.monotonic() < deadline:
         gc.collect()

@@ -53,13 +53,13 @@ def test_a_folder_named_like_a_hub_model_wins(tmp_path, monkeypatch):
     write_decoder(tmp_path / "org" / "name")
     monkeypatch.chdir(tmp_path)
     assert find_source("org/name", None) == ModelSource("org/name", Path("org/name"))
-    scorer = LocalScorer("org/name", device="cpu")
+    scorer = LocalScorer("org/name", device="cpu", dtype="float32")
     assert (scorer.name, scorer.folder) == ("org/name", Path("org/name"))
 
 
 def test_a_hub_model_has_no_folder_and_the_bundled_one_has_the_packages():
-    assert LocalScorer("org/name", device="cpu").folder is None
-    assert (LocalScorer(device="cpu").folder / "model.safetensors").exists()
+    assert LocalScorer("org/name", device="cpu", dtype="float32").folder is None
+    assert (LocalScorer(device="cpu", dtype="float32").folder / "model.safetensors").exists()
 
 
 def test_a_hub_that_can_not_be_reached_is_named(tmp_path, monkeypatch):
@@ -67,7 +67,7 @@ def test_a_hub_that_can_not_be_reached_is_named(tmp_path, monkeypatch):
     with pytest.raises(
         ModelLoadError, match="org/name at revision v2 could not be had from the Hugging Face hub"
     ):
-        LocalScorer("org/name", revision="v2", device="cpu").load()
+        LocalScorer("org/name", revision="v2", device="cpu", dtype="float32").load()
 
 
 class FakeHub(BaseHTTPRequestHandler):

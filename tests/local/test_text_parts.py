@@ -160,7 +160,7 @@ def published(tmp_path_factory):
 @pytest.mark.parametrize("layout", ["qwen_folder", "published"])
 def test_qwens_vl_reranker_scores_texts_as_its_whole_model_does(request, layout):
     folder = request.getfixturevalue(layout)
-    wanted, scorer = judged(folder), LocalScorer(folder, device="cpu")
+    wanted, scorer = judged(folder), LocalScorer(folder, device="cpu", dtype="float32")
     assert scorer.score(QUERY, TEXTS) == pytest.approx(wanted, abs=1e-4)
     assert [scorer.score(QUERY, [one])[0] for one in TEXTS] == pytest.approx(wanted, abs=1e-4)
     assert wanted != pytest.approx(judged(folder, end=""), abs=1e-2), "the place of the answer matters"
@@ -173,7 +173,7 @@ def test_qwens_vl_reranker_scores_texts_as_its_whole_model_does(request, layout)
 
 def test_another_default_prompt_is_read(tmp_path):
     folder = as_published(qwen(tmp_path), prompts={"query": "find proofs"})
-    scores = LocalScorer(folder, device="cpu").score(QUERY, TEXTS)
+    scores = LocalScorer(folder, device="cpu", dtype="float32").score(QUERY, TEXTS)
     assert scores == pytest.approx(judged(folder, "find proofs"), abs=1e-4)
 
 
@@ -264,7 +264,7 @@ def pooled(folder: Path, *, causal: bool = False, escape: str = "\u200c") -> lis
 @pytest.mark.parametrize("head", ["language_model.score.weight", "score.weight"])
 def test_nemotron_3_5_scores_texts_as_its_whole_model_does(tmp_path, head):
     folder = nemotron(tmp_path, head=head)
-    wanted, scorer = pooled(folder), LocalScorer(folder, device="cpu")
+    wanted, scorer = pooled(folder), LocalScorer(folder, device="cpu", dtype="float32")
     assert scorer.score(QUERY, MARKED) == pytest.approx(wanted, abs=1e-4)
     assert [scorer.score(QUERY, [one])[0] for one in MARKED] == pytest.approx(wanted, abs=1e-4)
     assert wanted != pytest.approx(pooled(folder, causal=True), abs=1e-2)
@@ -273,7 +273,7 @@ def test_nemotron_3_5_scores_texts_as_its_whole_model_does(tmp_path, head):
 
 def test_nemotron_3_5_that_is_causal_says_so_in_config_json(tmp_path):
     folder = nemotron(tmp_path, causal=True)
-    scores = LocalScorer(folder, device="cpu").score(QUERY, MARKED)
+    scores = LocalScorer(folder, device="cpu", dtype="float32").score(QUERY, MARKED)
     assert scores == pytest.approx(pooled(folder, causal=True), abs=1e-4)
 
 
@@ -288,7 +288,7 @@ def test_a_tokenizer_that_keeps_the_templates_own_sign_is_refused(tmp_path):
     file = folder / "tokenizer.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"normalizer": None}))
     with pytest.raises(ModelLoadError, match="tokenises the folder's pairs otherwise"):
-        LocalScorer(folder, device="cpu").load()
+        LocalScorer(folder, device="cpu", dtype="float32").load()
 
 
 @pytest.mark.parametrize("make", [qwen, nemotron])
@@ -297,7 +297,7 @@ def test_what_says_nowhere_how_it_is_asked_is_refused_with_what_serves_it(tmp_pa
     for file in ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json"):
         (folder / file).unlink(missing_ok=True)
     with pytest.raises(ModelLoadError, match=r"no class of transformers for .*a NIM or vLLM may serve it"):
-        LocalScorer(folder, device="cpu").load()
+        LocalScorer(folder, device="cpu", dtype="float32").load()
 
 
 @pytest.mark.parametrize("make", [as_published, None])
@@ -309,4 +309,4 @@ def test_a_missing_tensor_is_refused(tmp_path, make):
     del held[name]
     save_file(held, file)
     with pytest.raises(ModelLoadError, match="missing_keys"):
-        LocalScorer(folder, device="cpu").load()
+        LocalScorer(folder, device="cpu", dtype="float32").load()

@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def make(folder):
-    return lambda **options: LocalScorer(folder, device="cpu", max_length=64, **options)
+    return lambda **options: LocalScorer(folder, device="cpu", dtype="float32", max_length=64, **options)
 
 
 def told(call) -> list[warnings.WarningMessage]:

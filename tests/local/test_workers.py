@@ -11,7 +11,7 @@ import torch
 from support.running import ERRORS, SmallMemory, pairs_of
 
 from nvrerank import LocalScorer, RequestRejectedError
-from nvrerank.batches import share_of_budget
+from nvrerank.batches import by_token_budget, share_of_budget
 from nvrerank.local.runner import BatchRunner, Workers, workers
 
 LENGTHS = [3, 100, 40, 1, 130, 90, 20, 60, 128, 77]
@@ -136,10 +136,10 @@ def test_calls_at_once_get_their_own_scores(runner):
 
 def test_the_bundled_model_scores_alike_with_workers_and_without(two_threads):
     passages = [f"Passage {number} speaks of {'iterators ' * number}." for number in range(1, 60)]
-    together = LocalScorer(device="cpu").score("what is an iterator?", passages)
+    together = LocalScorer(device="cpu", dtype="float32").score("what is an iterator?", passages)
     torch.set_num_threads(1)
     assert together == pytest.approx(
-        LocalScorer(device="cpu").score("what is an iterator?", passages), abs=1e-5
+        LocalScorer(device="cpu", dtype="float32").score("what is an iterator?", passages), abs=1e-5
     )
 
 
@@ -159,6 +159,13 @@ def test_a_forked_child_has_workers_of_its_own(two_threads):
 )
 def test_every_worker_gets_about_four_batches_of_a_sensible_size(total, workers, share):
     assert share_of_budget(total, 512, workers) == share
+
+
+def test_many_batches_are_as_many_for_each_worker():
+    lengths = [150 + 37 * number % 120 for number in range(100)]
+    plan = by_token_budget(lengths, share_of_budget(sum(lengths), 2048, 2))
+    assert len(plan) % 2 == 0
+    assert len(by_token_budget(lengths, 2048)) % 2, "with the whole budget one worker has a batch more"
 
 
 def test_a_small_budget_is_kept():

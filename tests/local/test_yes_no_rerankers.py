@@ -98,7 +98,7 @@ def in_words(folder, pieces, yes, no, passages=PASSAGES) -> list[float]:
 def test_scores_equal_the_authors_own(tmp_path, name):
     kind, pieces, yes, no = RERANKERS[name]
     folder = save(tmp_path / name, kind)
-    wanted, scorer = in_words(folder, pieces, yes, no), LocalScorer(folder, device="cpu")
+    wanted, scorer = in_words(folder, pieces, yes, no), LocalScorer(folder, device="cpu", dtype="float32")
     assert scorer.score(QUERY, PASSAGES) == pytest.approx(wanted, abs=1e-4)
     assert [scorer.score(QUERY, [passage])[0] for passage in PASSAGES] == pytest.approx(wanted, abs=1e-4)
 
@@ -107,7 +107,7 @@ def test_scores_equal_the_authors_own(tmp_path, name):
 def test_another_prompt_or_another_answer_would_be_noticed(tmp_path, name):
     kind, pieces, yes, no = RERANKERS[name]
     folder = save(tmp_path / name, kind)
-    scores = LocalScorer(folder, device="cpu").score(QUERY, PASSAGES)
+    scores = LocalScorer(folder, device="cpu", dtype="float32").score(QUERY, PASSAGES)
     for wrong in (
         in_words(folder, lambda query, passage: pieces(passage, query), yes, no),
         in_words(folder, lambda query, passage: [query, passage], yes, no),
@@ -127,7 +127,7 @@ def test_heads_compute_in_float32(tmp_path, name):
 def test_of_a_long_passage_the_middle_is_cut_and_the_question_stays(tmp_path, name):
     kind, pieces, yes, no = RERANKERS[name]
     folder = save(tmp_path / name, kind)
-    scorer = LocalScorer(folder, device="cpu", long_passages="truncate")
+    scorer = LocalScorer(folder, device="cpu", dtype="float32", long_passages="truncate")
     limit = scorer.max_length
     made = Tokenizer.from_file(str(folder / "tokenizer.json"))
     frame = sum(len(made.encode(piece).ids) for piece in pieces(QUERY, ""))
@@ -150,7 +150,7 @@ def test_a_conversion_to_one_label_is_asked_with_the_same_words(tmp_path, name):
     folder = tmp_path / f"{name}-seq-cls"
     one.save_pretrained(folder)
     transformers.PreTrainedTokenizerFast(tokenizer_object=made).save_pretrained(folder)
-    scores = LocalScorer(folder, device="cpu").score(QUERY, PASSAGES)
+    scores = LocalScorer(folder, device="cpu", dtype="float32").score(QUERY, PASSAGES)
     assert scores == pytest.approx(in_words(original, pieces, yes, no), abs=1e-4)
 
 
@@ -213,7 +213,7 @@ def test_saved_as_a_cross_encoder_they_are_asked_as_their_folders_say(tmp_path, 
     whole = CrossEncoder(modules=[reader, answer], device="cpu", **prompts)
     whole.save_pretrained(str(tmp_path / "saved"))
     wanted = in_words(first, lambda query, passage: pieces(query, passage, told), yes, no)
-    scorer = LocalScorer(tmp_path / "saved", device="cpu")
+    scorer = LocalScorer(tmp_path / "saved", device="cpu", dtype="float32")
     assert scorer.score(QUERY, PASSAGES) == pytest.approx(wanted, abs=1e-4)
     assert [scorer.score(QUERY, [one])[0] for one in PASSAGES] == pytest.approx(wanted, abs=1e-4)
     other = in_words(first, lambda query, passage: pieces(query, passage, "something else"), yes, no)
@@ -231,7 +231,7 @@ PAIRS = "{% for m in messages %}{{ {'query': 'q: ', 'document': ' d: '}[m.role] 
 @pytest.mark.parametrize("chat", CHATS)
 def test_a_template_for_chats_is_passed_over(tmp_path, chat):
     folder = save(tmp_path / "Qwen3-Reranker-0.6B", "qwen3", chat_template=CHATS[chat])
-    scores = LocalScorer(folder, device="cpu").score(QUERY, PASSAGES)
+    scores = LocalScorer(folder, device="cpu", dtype="float32").score(QUERY, PASSAGES)
     assert scores == pytest.approx(in_words(folder, qwen3, "yes", "no"), abs=1e-4)
 
 
@@ -240,13 +240,15 @@ def test_a_template_for_pairs_comes_before_the_known_prompt(tmp_path):
     folder = save(tmp_path / "Qwen3-Reranker-0.6B", "qwen3", chat_template=PAIRS, **names)
     encoder = CrossEncoder(str(folder), device="cpu", activation_fn=torch.nn.Identity())
     wanted = [float(encoder.predict([(QUERY, passage)])[0]) for passage in PASSAGES]
-    assert LocalScorer(folder, device="cpu").score(QUERY, PASSAGES) == pytest.approx(wanted, abs=1e-4)
+    assert LocalScorer(folder, device="cpu", dtype="float32").score(QUERY, PASSAGES) == pytest.approx(
+        wanted, abs=1e-4
+    )
 
 
 def test_a_tokenizer_without_the_prompts_markers_is_refused(tmp_path):
     folder = save(tmp_path / "qwen3-reranker-mine", "qwen3", marks=["<|im_start|>"])
     with pytest.raises(ModelLoadError, match=r"tokenizer\.json has no token <\|im_end\|>"):
-        LocalScorer(folder, device="cpu").load()
+        LocalScorer(folder, device="cpu", dtype="float32").load()
 
 
 def test_a_tokenizer_without_the_answer_is_refused(tmp_path):
@@ -256,12 +258,12 @@ def test_a_tokenizer_without_the_answer_is_refused(tmp_path):
         model=tiny_model("qwen3", auto=transformers.AutoModelForCausalLM),
     )
     with pytest.raises(ModelLoadError, match="no token that the answer is read from"):
-        LocalScorer(folder, device="cpu").load()
+        LocalScorer(folder, device="cpu", dtype="float32").load()
 
 
 def test_a_marker_in_a_passage_is_text(tmp_path):
     folder = save(tmp_path / "Qwen3-Reranker-0.6B", "qwen3")
-    scorer = LocalScorer(folder, device="cpu")
+    scorer = LocalScorer(folder, device="cpu", dtype="float32")
     [pair] = scorer._loaded().encoder.encode(QUERY, ["rust<|im_end|>"], 1000)
     [plain] = scorer._loaded().encoder.encode(QUERY, ["rust"], 1000)
     mark = Tokenizer.from_file(str(folder / "tokenizer.json")).token_to_id("<|im_end|>")

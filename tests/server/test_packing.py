@@ -213,7 +213,7 @@ def test_closing_refuses_what_waits_and_what_comes_and_it_starts_again(packed):
 
 
 def test_scores_do_not_depend_on_the_neighbours(packed, tmp_path):
-    scorer = LocalScorer(write_decoder(tmp_path), device="cpu", max_length=64)
+    scorer = LocalScorer(write_decoder(tmp_path), device="cpu", dtype="float32", max_length=64)
     calls = [(f"question {number}", [f"passage {number} " * n for n in (1, 3, 9)]) for number in range(6)]
     alone = [scorer.score(*call) for call in calls]
     scoring = packed(scorer, max_wait=0.2)

@@ -29,7 +29,7 @@ QUESTIONS = {
 
 @pytest.fixture(scope="module")
 def score():
-    return LocalScorer(long_passages="truncate").score
+    return LocalScorer(dtype="float32", long_passages="truncate").score
 
 
 @pytest.mark.parametrize(("question", "answer"), QUESTIONS.items())

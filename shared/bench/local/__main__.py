@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.local import bar_chart, comparison
 from bench.local.benchmark import Benchmark
 from bench.local.checkpoints import made
+from bench.local.engines.ours import default_precision
 from bench.local.peers import chosen
 from bench.local.pool import ROOT, WorkerPool
 from bench.local.workloads import Workload, workloads
@@ -35,7 +36,7 @@ def main() -> None:
 
 def _measure(checkpoint: str, some: list[Workload], arguments: argparse.Namespace) -> None:
     folder, spec = made(checkpoint, arguments.out / "models", layers=arguments.layers)
-    peers = chosen(arguments.peers, checkpoint)
+    peers = chosen(arguments.peers, checkpoint, default_precision())
     if arguments.one_worker:
         peers = [replace(peer, workers=peer.workers[:1]) for peer in peers]
     with WorkerPool(folder, spec, arguments.venvs, arguments.out / "logs") as pool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.local.engines.base import BatchSettings
@@ -77,7 +77,8 @@ _NAIVE, _ST = "naive.Naive", "sentence-transformers"
 REFERENCE = WorkerSpec("reference", _NAIVE, ".venv-peers")
 GEMM = WorkerSpec("gemm", "gemm.Gemm")
 PEERS = (
-    _ours(OURS, "float32", _ALL),
+    _ours(OURS, "float32", _ALL),  # its precision is the machine's choice: see `chosen`
+    _ours(f"{OURS}-float32", "float32", _ALL, dtype="float32"),
     _ours(f"{OURS}-bfloat16", "bfloat16", _ALL, dtype="bfloat16"),
     _ours(f"{OURS}-int8", "int8", _ENCODERS, quantize="int8"),
     _transformers(_ST, ".venv-peers", "float32", _ALL),
@@ -118,15 +119,21 @@ PEERS = (
 LOWER_PRECISION = tuple(peer.name for peer in PEERS if peer.precision != "float32")
 
 
-def chosen(names: str | None, checkpoint: str) -> list[Peer]:
+def chosen(names: str | None, checkpoint: str, precision: str) -> list[Peer]:
     """The peers of a comma-separated list, ours always first; None: all that can run the checkpoint.
+
+    `precision` is that of our default on this machine, which is not measured twice.
 
     Raises:
         ValueError: A name is not known.
     """
     known = {peer.name: peer for peer in PEERS}
+    known[OURS] = replace(known[OURS], precision=precision)
     wanted = list(known) if names is None else [OURS, *names.split(",")]
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise ValueError(f"no such peer: {unknown[0]}; there are {', '.join(known)}")
-    return [known[name] for name in dict.fromkeys(wanted) if checkpoint in known[name].checkpoints]
+    own = f"{OURS}-{precision}"
+    return [
+        known[name] for name in dict.fromkeys(wanted) if name != own and checkpoint in known[name].checkpoints
+    ]

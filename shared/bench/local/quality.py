@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.local.checkpoints import CHECKPOINTS
+from bench.local.engines.ours import default_precision
 from bench.local.peers import LOWER_PRECISION, OURS, Peer, chosen
 from bench.local.pool import ROOT, WorkerError, WorkerPool
 from bench.local.rounds import Configuration
@@ -80,7 +81,7 @@ def main() -> None:
     tuned = TuningCache(given.out / "settings.json", "quiet")
     folder, spec = given.model.resolve(), CHECKPOINTS["minilm"]
     with tempfile.TemporaryDirectory() as logs, WorkerPool(folder, spec, given.venvs, Path(logs)) as pool:
-        peers = chosen(given.peers, "minilm")
+        peers = chosen(given.peers, "minilm", default_precision())
         pool.start(peers)
         _print_table(pool, sets, [(peer, _configuration(peer, pool, tuned)) for peer in peers])
 

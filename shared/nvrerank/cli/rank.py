@@ -44,8 +44,8 @@ def rank(
     *,
     model: Annotated[str | None, typer.Option(help="Folder or hub name; else the bundled model.")] = None,
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit on the hub.")] = None,
-    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda.")] = None,
-    quantize: Annotated[Quantize | None, typer.Option(help="On a CPU: 8-bit integers, faster.")] = None,
+    device: Annotated[str | None, typer.Option(help="Such as cpu or cuda; it sets the precision.")] = None,
+    quantize: Annotated[Quantize | None, typer.Option(help="For CPUs without bfloat16, faster.")] = None,
     max_length: Annotated[
         int | None, typer.Option(help="Tokens of question and passage that a local model reads.")
     ] = None,

@@ -7,10 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from .checkpoint import MOST_LAYERS, Config, Labels
-from .layers import Packing, Reranker, attend, pack
+from .layers import GeluLinear, Linear, Packing, Reranker, attend, pack
 from .tokenization import TokenPair
 
 
@@ -63,15 +62,14 @@ class _Body(nn.Module):
 
     def forward(self, batch: Sequence[TokenPair]) -> Tensor:
         """What each pair's first token becomes: [pairs, hidden]."""
-        device = self.embeddings.word_embeddings.weight.device
-        ids, packing = pack(batch, device)  # [tokens]
+        ids, packing = pack(batch, self.embeddings.word_embeddings.weight)  # [tokens + spare]
         typed = [kind for pair in batch for kind in pair.types or bytes(len(pair.ids))]
-        types = torch.tensor(typed, device=device)  # [tokens]
+        types = torch.tensor(typed + [0] * packing.spare, device=ids.device)
         hidden: Tensor = self.embeddings(ids, types, packing)  # [tokens, hidden]
         layers: Any = self.encoder["layer"]
         for layer in layers[:-1]:
             hidden = layer(hidden, packing)
-        return layers[-1](hidden, packing, first_only=True)  # type: ignore[no-any-return]
+        return layers[-1](hidden, packing, first_only=True)[: len(batch)]  # type: ignore[no-any-return]
 
 
 class _Embeddings(nn.Module):
@@ -85,7 +83,8 @@ class _Embeddings(nn.Module):
         self.LayerNorm = _norm(config)
 
     def forward(self, ids: Tensor, types: Tensor, packing: Packing) -> Tensor:
-        hidden = self.word_embeddings(ids) + self.token_type_embeddings(types)
+        exact = self.LayerNorm.weight.dtype  # as all of the residual stream
+        hidden = self.word_embeddings(ids).to(exact) + self.token_type_embeddings(types)
         hidden = hidden + self.position_embeddings(packing.positions + self.first_position)
         return self.LayerNorm(hidden)  # type: ignore[no-any-return]
 
@@ -95,13 +94,13 @@ class _Layer(nn.Module):
         super().__init__()
         hidden, wide = config.size("hidden_size"), config.size("intermediate_size")
         self.attention = nn.ModuleDict({"self": _Attention(config), "output": _Output(hidden, config)})
-        self.intermediate = nn.ModuleDict({"dense": nn.Linear(hidden, wide)})
+        self.intermediate = nn.ModuleDict({"dense": GeluLinear(hidden, wide)})
         self.output = _Output(wide, config)
 
     def forward(self, hidden: Tensor, packing: Packing, *, first_only: bool = False) -> Tensor:
         mixed = self.attention["self"](hidden, packing, first_only=first_only)
         hidden = self.attention["output"](mixed, hidden[packing.first_tokens] if first_only else hidden)
-        wide = functional.gelu(self.intermediate["dense"](hidden))  # [tokens, intermediate]
+        wide = self.intermediate["dense"](hidden)  # [tokens, intermediate]
         return self.output(wide, hidden)  # type: ignore[no-any-return]
 
 
@@ -111,10 +110,11 @@ class _Attention(nn.Module):
         hidden, self.heads = config.size("hidden_size"), config.size("num_attention_heads")
         if hidden % self.heads:
             raise config.wrong("num_attention_heads", f"a divisor of hidden_size {hidden}")
-        self.query, self.key, self.value = (nn.Linear(hidden, hidden) for _ in range(3))
+        self.query, self.key, self.value = (Linear(hidden, hidden) for _ in range(3))
 
     def forward(self, hidden: Tensor, packing: Packing, *, first_only: bool) -> Tensor:
         """All tokens are seen; with `first_only` each sequence's first alone asks: a head reads no other."""
+        hidden = hidden.to(self.query.takes)
         rows, asking = (hidden[packing.first_tokens], packing.firsts) if first_only else (hidden, packing)
         query, key, value = (
             project(seen).unflatten(-1, (self.heads, -1))  # [rows or tokens, heads, size]
@@ -126,7 +126,7 @@ class _Attention(nn.Module):
 class _Output(nn.Module):
     def __init__(self, width: int, config: Config) -> None:
         super().__init__()
-        self.dense = nn.Linear(width, config.size("hidden_size"))
+        self.dense = Linear(width, config.size("hidden_size"))
         self.LayerNorm = _norm(config)
 
     def forward(self, wide: Tensor, hidden: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .checkpoint import LARGEST, MOST_LAYERS, Config, Labels
-from .layers import Packing, Reranker, attend, pack
+from .layers import Linear, Packing, Reranker, attend, pack
 from .tokenization import TokenPair
 
 
@@ -36,7 +36,7 @@ class PackedDecoder(Reranker):
 
     def logits(self, batch: Sequence[TokenPair]) -> Tensor:
         """As promised by `Reranker`."""
-        ids, packing = pack(batch, self.score.weight.device, causal=self._causal)
+        ids, packing = pack(batch, self.model.embed_tokens.weight, causal=self._causal)
         pooled = packing.means(self.model(ids, packing))  # [pairs, hidden], float32
         labels = functional.linear(pooled, self.score.weight.float())  # [pairs, labels]
         return self._labels.logit(labels) / self._temperature
@@ -52,8 +52,9 @@ class _Body(nn.Module):
         self._rope = Rope(config, _head_size(config))
 
     def forward(self, ids: Tensor, packing: Packing) -> Tensor:
-        hidden = self.embed_tokens(ids)  # [tokens, hidden]
-        turns = self._rope.rotations(packing.positions, hidden.dtype)
+        embedded = self.embed_tokens(ids)  # [tokens, hidden]
+        turns = self._rope.rotations(packing.positions, embedded.dtype)
+        hidden = embedded.to(self.norm.weight.dtype)
         for layer in self.layers:
             hidden = layer(hidden, turns, packing)
         return self.norm(hidden)  # type: ignore[no-any-return]
@@ -79,12 +80,13 @@ class _Attention(nn.Module):
         shared, self.size = config.size("num_key_value_heads", heads), _head_size(config)
         if heads % shared:
             raise config.wrong("num_attention_heads", f"a multiple of the {shared} key/value heads")
-        self.q_proj = nn.Linear(hidden, heads * self.size, bias=False)
-        self.k_proj = nn.Linear(hidden, shared * self.size, bias=False)
-        self.v_proj = nn.Linear(hidden, shared * self.size, bias=False)
-        self.o_proj = nn.Linear(heads * self.size, hidden, bias=False)
+        self.q_proj = Linear(hidden, heads * self.size, bias=False)
+        self.k_proj = Linear(hidden, shared * self.size, bias=False)
+        self.v_proj = Linear(hidden, shared * self.size, bias=False)
+        self.o_proj = Linear(heads * self.size, hidden, bias=False)
 
     def forward(self, hidden: Tensor, turns: tuple[Tensor, Tensor], packing: Packing) -> Tensor:
+        hidden = hidden.to(self.q_proj.takes)
         query, key, value = (
             project(hidden).unflatten(-1, (-1, self.size))  # [tokens, heads, size]
             for project in (self.q_proj, self.k_proj, self.v_proj)
@@ -97,11 +99,12 @@ class _Mlp(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         hidden, wide = config.size("hidden_size"), config.size("intermediate_size")
-        self.gate_proj = nn.Linear(hidden, wide, bias=False)
-        self.up_proj = nn.Linear(hidden, wide, bias=False)
-        self.down_proj = nn.Linear(wide, hidden, bias=False)
+        self.gate_proj = Linear(hidden, wide, bias=False)
+        self.up_proj = Linear(hidden, wide, bias=False)
+        self.down_proj = Linear(wide, hidden, bias=False)
 
     def forward(self, hidden: Tensor) -> Tensor:
+        hidden = hidden.to(self.gate_proj.takes)
         gated = functional.silu(self.gate_proj(hidden)) * self.up_proj(hidden)
         return self.down_proj(gated)  # type: ignore[no-any-return]
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from nvrerank.errors import MissingExtraError
 from nvrerank.models import NVIDIA_PROMPT
@@ -19,7 +21,7 @@ from .bert import BertReranker, RobertaReranker
 from .bundled_model import TwoSegmentConfig, TwoSegmentEncoder
 from .checkpoint import LARGEST, Checkpoint, Config, Labels
 from .decoder import PackedDecoder
-from .layers import LoadedModel, Reranker, quantize
+from .layers import LoadedModel, Reranker, pack_linear, quantize
 from .listwise import ARCHITECTURE, load_listwise
 from .prompts import PromptEncoder
 from .saved import Saved
@@ -35,7 +37,8 @@ class Family:
         build: The module, from config.json; called on the meta device, where it takes no memory.
         encoder: The prompt or template its tokenizer needs.
         body: What the names of its layers begin with: what `quantize` makes smaller.
-        head: Regular expression of the tensors behind the layers, which stay float32: half precision ties.
+        head: Regular expression of the tensors that stay float32: those behind the layers, where half
+            precision ties, and the norms, whose type the residual stream has.
         classifier: The head's last tensor, a row for each label.
         context: Most tokens it was made for.
         not_needed: Regular expression of tensors that checkpoints of it hold and scoring doesn't need.
@@ -81,7 +84,7 @@ class Family:
             ModelLoadError: The checkpoint doesn't fit the architecture.
         """
         config = checkpoint.config
-        with torch.device("meta"):
+        with torch.device("meta"), _Undrawn():
             module = self.build(config, Labels.find(config, self._labels(checkpoint), settings.label))
         encoder = self.encoder(config, tokenizer)
         layers = config.size("num_hidden_layers")
@@ -96,10 +99,23 @@ class Family:
         )
         if settings.quantize:
             quantize(module, self.body)
+        else:
+            pack_linear(module)
         return LoadedModel(encoder, min(self.context, module.context, tokenizer.longest), module.logits)
 
     def _labels(self, checkpoint: Checkpoint) -> int:
         return checkpoint.shapes.get(self.classifier, (1,))[0]
+
+
+class _Undrawn(TorchFunctionMode):
+    """Draws no first weights: on the meta device that loads torch's compiler, which takes a second."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: object, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return None
+        return func(*args, **(kwargs or {}))
 
 
 def _template(config: Config, tokenizer: SavedTokenizer) -> PairEncoder:
@@ -112,7 +128,7 @@ def _nvidia(context: int, *marks: str) -> Family:
         build=PackedDecoder,
         encoder=lambda _, tokenizer: PromptEncoder(tokenizer.backend, NVIDIA_PROMPT),
         body="model.layers.",
-        head=r"score\..*",
+        head=r"score\..*|.*norm\.weight",
         classifier="score.weight",
         context=context,
         not_needed=r"lm_head\.weight|.*\.rotary_emb\.inv_freq",
@@ -136,7 +152,7 @@ def _roberta(architecture: str) -> Family:
         build=RobertaReranker,
         encoder=_template,
         body="roberta.encoder.",
-        head=r"classifier\..*",
+        head=r"classifier\..*|.*\.LayerNorm\..*",
         classifier="classifier.out_proj.weight",
         not_needed=r"roberta\.embeddings\.position_ids|roberta\.pooler\.dense\.(weight|bias)",
         asks=_encoder_asks(architecture),
@@ -173,7 +189,7 @@ FAMILIES = {
         build=BertReranker,
         encoder=_template,
         body="bert.encoder.",
-        head=r"classifier\..*|bert\.pooler\..*",
+        head=r"classifier\..*|bert\.pooler\..*|.*\.LayerNorm\..*",
         classifier="classifier.weight",
         not_needed=r"bert\.embeddings\.position_ids",
         asks=_encoder_asks("BertForSequenceClassification"),

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from itertools import accumulate
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.attention.varlen import varlen_attn
 
+from .settings import LARGEST_INT8, multiplies_bfloat16
 from .tokenization import PairEncoder, TokenPair
 
 # Up to so many tokens a CPU is faster with the whole matrix of scores than with the fused kernel's blocks.
 _SHORT = 192
-_LARGEST = 127
-
-Product = Callable[[Tensor, Tensor], Tensor]
+# Rows of a batch in bfloat16 on a CPU come in multiples of so many: oneDNN compiles a kernel for each number
+# of rows, which takes ten times as long as to run it.
+_FILL, _FILL_FIRSTS = 64, 16
 
 
 class Reranker(nn.Module):
@@ -62,16 +61,24 @@ class Packing:
         lengths: Tokens of each sequence.
         device: Where the batch lives.
         causal: Whether a token sees those before it alone, and not all of its sequence.
+        fill: There are a multiple of so many rows: those after the last sequence belong to none.
     """
 
     lengths: Sequence[int]
     device: torch.device
     causal: bool = False
+    fill: int = 1
+
+    @cached_property
+    def spare(self) -> int:
+        """Rows after the last sequence; what becomes of them is nobody's."""
+        return -sum(self.lengths) % self.fill
 
     @cached_property
     def positions(self) -> Tensor:
-        """Each token's place in its own sequence, from 0: [tokens]."""
-        return torch.cat([torch.arange(length) for length in self.lengths]).to(self.device)
+        """Each token's place in its own sequence, from 0: [tokens + spare]."""
+        places = [*map(torch.arange, self.lengths), torch.zeros(self.spare, dtype=torch.long)]
+        return torch.cat(places).to(self.device)
 
     @cached_property
     def starts(self) -> Tensor:
@@ -80,23 +87,29 @@ class Packing:
 
     @cached_property
     def first_tokens(self) -> Tensor:
-        """The place of each sequence's first token: [sequences]."""
-        return self.starts[:-1].long()
+        """The place of each sequence's first token: [sequences + spare]."""
+        return functional.pad(self.starts[:-1].long(), (0, self.firsts.spare))
 
     @cached_property
     def firsts(self) -> Packing:
         """Where the first tokens lie when they are taken out: one row a sequence."""
-        return Packing([1] * len(self.lengths), self.device)
+        return Packing([1] * len(self.lengths), self.device, fill=min(self.fill, _FILL_FIRSTS))
+
+    def split(self, rows: Tensor) -> Sequence[Tensor]:
+        """Each sequence's rows of [tokens + spare, ...]."""
+        return torch.split(rows, [*self.lengths, self.spare])[:-1]
 
     def means(self, hidden: Tensor) -> Tensor:
         """The mean over each sequence's tokens, in float32: [tokens, hidden] -> [sequences, hidden]."""
-        return torch.stack([rows.float().mean(0) for rows in torch.split(hidden, list(self.lengths))])
+        return torch.stack([rows.float().mean(0) for rows in self.split(hidden)])
 
 
-def pack(batch: Sequence[TokenPair], device: torch.device, *, causal: bool = False) -> tuple[Tensor, Packing]:
-    """Token ids end to end, [tokens], and where each pair's lie."""
-    ids = torch.tensor([token for pair in batch for token in pair.ids], device=device)
-    return ids, Packing([len(pair.ids) for pair in batch], device, causal)
+def pack(batch: Sequence[TokenPair], like: Tensor, *, causal: bool = False) -> tuple[Tensor, Packing]:
+    """Token ids end to end, [tokens + spare], and where each pair's lie; `like` is a weight of the model."""
+    fill = _FILL if like.dtype == torch.bfloat16 and like.device.type == "cpu" else 1
+    packing = Packing([len(pair.ids) for pair in batch], like.device, causal, fill)
+    ids = [token for pair in batch for token in pair.ids] + [0] * packing.spare
+    return torch.tensor(ids, device=like.device), packing
 
 
 def attend(
@@ -125,12 +138,10 @@ def attend_in_turn(
     """As `attend`, one sequence after the other: any device, any dtype."""
     grouped, causal = query.shape[1] != key.shape[1], packing.causal
     kernel = partial(_sdpa, causal=causal, grouped=grouped) if grouped or causal else _plain
-    lengths, rows = list(packing.lengths), list((asking or packing).lengths)
-    mixed = query.new_empty(query.shape)  # [rows, heads, size]
+    rows = asking or packing
+    mixed = query.new_zeros(query.shape)  # [rows, heads, size]; those to spare stay 0
     for target, q, k, v in zip(
-        *(torch.split(one, rows) for one in (mixed, query)),
-        *(torch.split(one, lengths) for one in (key, value)),
-        strict=True,
+        *map(rows.split, (mixed, query)), *map(packing.split, (key, value)), strict=True
     ):  # the kernels take [heads, length, size]
         target.transpose(0, 1).copy_(kernel(q.transpose(0, 1), k.transpose(0, 1), v.transpose(0, 1)))
     return mixed.flatten(1)
@@ -143,9 +154,13 @@ def attend_varlen(
     packing: Packing,
     *,
     asking: Packing | None = None,
-    kernel: Callable[..., Tensor | tuple[Tensor, ...]] = varlen_attn,
+    kernel: Callable[..., Tensor | tuple[Tensor, ...]] | None = None,
 ) -> Tensor:
     """As `attend`, in one kernel: CUDA, half precision. `kernel` may be another of the same signature."""
+    if kernel is None:
+        from torch.nn.attention.varlen import varlen_attn  # loads torch's compiler, which takes a second
+
+        kernel = varlen_attn
     rows = asking or packing
     mixed = kernel(
         query,
@@ -177,6 +192,54 @@ def _plain(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return torch.bmm(torch.softmax(logits, -1), value)
 
 
+class Linear(nn.Linear):
+    """A linear layer that takes rows of any precision; what it returns is in its weight's.
+
+    In bfloat16 on a CPU that multiplies it, `pack` lays the weight out once as oneDNN's kernel reads it: that
+    saves doing so at each call, and takes the activation into the kernel. In float32 it gains nothing.
+    """
+
+    activation = "none"
+    packed: Tensor | None = None
+
+    @property
+    def takes(self) -> torch.dtype:
+        """What it multiplies in."""
+        return self.weight.dtype
+
+    def pack(self) -> None:
+        """Lays the weight out where that pays and torch can; gives the plain weight's memory back."""
+        if self.weight.device.type != "cpu" or self.takes != torch.bfloat16 or not multiplies_bfloat16():
+            return
+        try:
+            self.packed = torch.ops.mkldnn._reorder_linear_weight(self.weight)  # noqa: SLF001
+        except AttributeError:  # no public name of torch's
+            return
+        self.weight = nn.Parameter(self.weight.new_empty(0), requires_grad=False)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """[rows, in] -> [rows, out]."""
+        rows = rows.to(self.takes)
+        if self.packed is None:
+            return self.activate(super().forward(rows))
+        kernel = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001
+        return kernel(rows, self.packed, self.bias, self.activation, [], "none")  # type: ignore[no-any-return]
+
+    def activate(self, rows: Tensor) -> Tensor:
+        """What follows the product where the kernel doesn't do so."""
+        return rows
+
+
+class GeluLinear(Linear):
+    """With GELU after the product."""
+
+    activation = "gelu"
+
+    def activate(self, rows: Tensor) -> Tensor:
+        """As promised by `Linear`."""
+        return functional.gelu(rows)
+
+
 class Int8Linear(nn.Module):
     """A linear layer whose weight is stored and multiplied as int8.
 
@@ -186,12 +249,13 @@ class Int8Linear(nn.Module):
 
     Args:
         linear: The layer it stands for; float32.
-        product: Multiplies int8 matrices, [rows, in] by [in, out], to int32 or float32.
     """
 
-    def __init__(self, linear: nn.Linear, product: Product) -> None:
+    takes = torch.float32
+
+    def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
-        self._product = product
+        self._activation = linear.activate if isinstance(linear, Linear) else None
         scale = _scale(linear.weight)  # [out, 1]
         self.weight = nn.Buffer(_rounded(linear.weight, scale).T.contiguous())  # [in, out]
         self.scale = nn.Buffer(scale[:, 0])  # [out]
@@ -201,17 +265,23 @@ class Int8Linear(nn.Module):
         """[..., in] -> [..., out], float32."""
         flat = rows.flatten(0, -2)  # [rows, in]
         scale = _scale(flat)  # [rows, 1]
-        out = self._product(_rounded(flat, scale), self.weight).float().mul_(scale).mul_(self.scale)
+        out = by_integers(_rounded(flat, scale), self.weight).float().mul_(scale).mul_(self.scale)
         if self.bias is not None:
             out.add_(self.bias)
+        if self._activation is not None:
+            out = self._activation(out)
         return out.reshape(*rows.shape[:-1], -1)
+
+
+def pack_linear(module: nn.Module) -> None:
+    """Has each `Linear` of a loaded module lay its weight out for the CPU's kernel."""
+    for layer in module.modules():
+        if isinstance(layer, Linear):
+            layer.pack()
 
 
 def quantize(module: nn.Module, body: str) -> int:
     """Puts an `Int8Linear` in the place of each linear layer below `body`; poolers and heads stay.
-
-    Warns where this machine multiplies integers no faster than floats. There the same integers are multiplied
-    as float32: scores are the same, and weights still take a quarter of the memory.
 
     Args:
         module: A loaded model, float32, on the CPU.
@@ -220,20 +290,13 @@ def quantize(module: nn.Module, body: str) -> int:
     Returns:
         How many there were.
     """
-    product = by_integers if integers_pay() else by_floats
-    if product is by_floats:
-        warnings.warn(
-            "quantize='int8' saves memory but no time on this CPU, which has no instructions for 8-bit "
-            "products (AVX-512 VNNI): leave it out to score faster",
-            stacklevel=2,
-        )
     found = [
         (name, layer)
         for name, layer in module.named_modules()
         if isinstance(layer, nn.Linear) and name.startswith(body) and "pooler" not in name
     ]
     for name, layer in found:
-        module.set_submodule(name, Int8Linear(layer, product))
+        module.set_submodule(name, Int8Linear(layer))
     return len(found)
 
 
@@ -242,28 +305,10 @@ def by_integers(rows: Tensor, weight: Tensor) -> Tensor:
     return torch._int_mm(rows, weight)  # noqa: SLF001  # torch has no other
 
 
-def by_floats(rows: Tensor, weight: Tensor) -> Tensor:
-    """The same integers' product as float32: exact up to 1,040 inputs, beyond that rounded as any."""
-    return rows.float() @ weight.float()
-
-
-@cache
-def integers_pay() -> bool:
-    """Whether torch multiplies 8-bit integers with instructions for them, and exactly.
-
-    Without VNNI it takes a loop, which is 40 times slower than float32. Kernels that add pairs of products in
-    16 bits have too few for the largest.
-    """
-    if not torch.cpu.get_capabilities().get("avx512_vnni", False):
-        return False
-    full = torch.full((32, 64), _LARGEST, dtype=torch.int8)
-    return bool((by_integers(full, full.T.contiguous()) == 64 * _LARGEST**2).all())
-
-
 def _scale(rows: Tensor) -> Tensor:
     """What one step of the integers stands for in each row: [rows, 1]."""
     largest = torch.maximum(rows.amax(1, keepdim=True), rows.amin(1, keepdim=True).neg_())
-    return largest.div_(_LARGEST).clamp_(min=1e-30)  # its reciprocal stays finite
+    return largest.div_(LARGEST_INT8).clamp_(min=1e-30)  # its reciprocal stays finite
 
 
 def _rounded(rows: Tensor, scale: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,7 @@ from .saved import Saved
 from .settings import BUNDLED, LocalSettings, Quantize, find_source, tokens_that_fit
 from .tokenization import LocalTokenCounter, TokenPair
 
+_log = logging.getLogger("nvrerank")
 _HIDDEN_SIZES = ("hidden_size", "dim", "d_model", "emb_dim", "n_embd")  # as architectures call it
 _USUAL_SIZE = 1024
 _CALLS_AT_ONCE = 4  # asynchronous calls that share the model; the rest wait without holding a thread
@@ -68,8 +70,9 @@ class LocalScorer(Scorer):
             Hugging Face hub; None: the small English model that ships with the package.
         revision: Branch, tag or commit on the hub.
         device: Such as "cpu", "cuda", "cuda:1"; None: CUDA if there is one.
-        dtype: "float32", "bfloat16" or "float16", or torch's own; None: bfloat16 on CUDA, float32
-            elsewhere.
+        dtype: "float32", "bfloat16" or "float16", or torch's own; None: what the device multiplies fastest at
+            next to no loss, bfloat16 on CUDA and on CPUs with instructions for it (AVX512-BF16, AMX),
+            float32 elsewhere. "float32" gives the same scores on every machine, up to rounding.
         max_length: Tokens of query and passage together; None: the model's context.
         long_passages: What becomes of a passage that is too long. "truncate" cuts its end off, "windows"
             scores it in parts as `nvrerank.Windowed` does, "error" refuses it. None: as `truncate` says; if
@@ -77,12 +80,12 @@ class LocalScorer(Scorer):
             `max_length`: a query that leaves it less is cut to its beginning, with one such warning, or
             refused by "error" if the pair does not fit.
         truncate: The same in the official classes' words: "END" is "truncate", "NONE" is "error".
-        batch_tokens: Tokens computed at once; None: 512 on each core of a CPU (256 in int8), 16,384
-            elsewhere. On a GPU with little free memory it is less; when memory runs out it is halved and
-            stays so.
-        quantize: "int8" multiplies in 8-bit integers: faster on a CPU that has instructions for it
-            (AVX-512 VNNI), at a small loss; any other CPU saves memory alone, and a warning says so. None:
-            as `dtype` says.
+        batch_tokens: Tokens computed at once; None: 512 on each core of a CPU (2,048 in bfloat16, 256 in
+            int8), 16,384 elsewhere. On a GPU with little free memory it is less; when memory runs out it is
+            halved and stays so.
+        quantize: "int8" multiplies in 8-bit integers, at a small loss: faster than float32 on a CPU that has
+            instructions for it (AVX-512 VNNI); on any other a warning says that it is left out. None: as
+            `dtype` says.
         label: Which of a classifier's labels means relevant, by number or name; None: the only one, or of two
             without names of their own the second. Its score is its log-odds among all.
         instruction: What the model is told of its task, such as "Find the clause that forbids it", where its
@@ -332,9 +335,11 @@ class LocalScorer(Scorer):
         checkpoint = Checkpoint.open(saved.backbone)
         with gate:
             model = load_model(checkpoint, saved, self._settings, name=self.name, progress=self._progress)
-        if self._settings.device.type == "cuda":
+        settings = self._settings
+        _log.info("%s: on %s in %s", self.name, settings.device, settings.quantize or settings.dtype)
+        if settings.device.type == "cuda":
             self._fit_batches(checkpoint.config)
-        wanted = self._settings.max_length
+        wanted = settings.max_length
         if wanted is not None and wanted > model.context:
             raise InvalidArgumentError(
                 f"max_length {wanted} is more than the {model.context} tokens {self.name} reads"
