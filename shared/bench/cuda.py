@@ -4,6 +4,8 @@ Models of true shape and depth with random weights, bfloat16, real tokenizers, P
 text. Every part prints its figures as it has them; one that fails prints its traceback, and the others go on.
 """
 
+# ruff: noqa: B023  # what is defined in a loop is called at once
+
 from __future__ import annotations
 
 import argparse
@@ -141,7 +143,9 @@ def made(bench: Bench, name: str) -> tuple[Path, CheckpointSpec]:
         last = head.out_proj if name == "xlmr" else head
         torch.nn.init.normal_(last.weight, std=8 * spec.config["hidden_size"] ** -0.5)
     model.save_pretrained(folder)
-    pad, cls = {"llama": ("<|end_of_text|>", ""), "minilm": ("[PAD]", "[CLS]"), "xlmr": ("<pad>", "<s>")}[name]
+    pad, cls = {"llama": ("<|end_of_text|>", ""), "minilm": ("[PAD]", "[CLS]"), "xlmr": ("<pad>", "<s>")}[
+        name
+    ]
     marks = {"pad_token": pad, **({"cls_token": cls} if cls else {})}
     kind = "BertTokenizer" if name == "minilm" else "PreTrainedTokenizerFast"
     _save_tokenizer(folder, tokenizer, tokenizer_class=kind, model_max_length=spec.max_length, **marks)
@@ -220,7 +224,9 @@ def beside_sentence_transformers(bench: Bench, name: str, scorer: LocalScorer, s
                     statistics.median(len(pair.ids) for pair in scorer._part(query, texts).pairs)  # noqa: SLF001
                 ),
                 **{
-                    f"{who}, ms (range)": [round(1000 * one, 2) for one in (median[who], min(times), max(times))]
+                    f"{who}, ms (range)": [
+                        round(1000 * one, 2) for one in (median[who], min(times), max(times))
+                    ]
                     for who, times in taken.items()
                 },
                 "of ours tokenisation, ms": round(1000 * tokenising, 2),
@@ -256,10 +262,15 @@ def long_documents(bench: Bench, scorer: LocalScorer, spec: CheckpointSpec, peak
         tokens = [len(pair.ids) for pair in scorer._part(QUERIES[2], group).pairs]  # noqa: SLF001
         scorer.score(QUERIES[2], group)
         taken = statistics.median(
-            bench.seconds(lambda group=group: scorer.score(QUERIES[2], group)) for _ in range(3)  # type: ignore[misc]
+            bench.seconds(lambda group=group: scorer.score(QUERIES[2], group))
+            for _ in range(3)  # type: ignore[misc]
         )
         rate = linear_flops(spec, tokens) / taken / 1e12
-        found = {"tokens": sum(tokens), "ms": round(1000 * taken, 1), "share, linear parts": round(rate / peak, 3)}
+        found = {
+            "tokens": sum(tokens),
+            "ms": round(1000 * taken, 1),
+            "share, linear parts": round(rate / peak, 3),
+        }
         bench.keep(f"llama, document, {name}", found)
 
 
@@ -286,7 +297,7 @@ def bundled(bench: Bench) -> None:
     for count in COUNTS:
         texts = documentation(count, words=85)
         scorer.score(QUERIES[0], texts)
-        taken = [bench.seconds(lambda: scorer.score(QUERIES[0], texts)) for _ in range(bench.rounds)]  # noqa: B023
+        taken = [bench.seconds(lambda: scorer.score(QUERIES[0], texts)) for _ in range(bench.rounds)]
         bench.keep(f"bundled, {count} passages, ms", round(1000 * statistics.median(taken), 2))
 
 

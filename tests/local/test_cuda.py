@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import pickle
 import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
 from pathlib import Path
 
 import pytest
 import torch
 from local.test_yes_no_rerankers import RERANKERS
 from local.test_yes_no_rerankers import save as save_yes_no
-from safetensors.torch import load_file, save_file
 from scipy.stats import pearsonr, spearmanr
 from support import reference
 from support.checkpoints import decoder_config, decoder_tensors, mistral_config, write_checkpoint
@@ -35,10 +32,30 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device"),
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*is scored without a prompt:UserWarning"),
+    pytest.mark.filterwarnings(
+        "ignore:`torch.jit.*is deprecated:DeprecationWarning"
+    ),  # transformers' DeBERTa
 ]
 
 QUERY = "how do I make a class iterable?"
-WORDS = "sea shore rust iron book class iterable kernel attention scrolls question the of a is not".split()
+WORDS = [
+    "sea",
+    "shore",
+    "rust",
+    "iron",
+    "book",
+    "class",
+    "iterable",
+    "kernel",
+    "attention",
+    "scrolls",
+    "question",
+    "the",
+    "of",
+    "a",
+    "is",
+    "not",
+]
 PASSAGES = [
     " ".join(random.Random(number).choices(WORDS, k=1 + number % 17)) + f" {number}" for number in range(48)
 ]
@@ -137,7 +154,7 @@ def test_bfloat16_ranks_as_float32_and_ties_nothing(folders, name):
 
 @pytest.mark.parametrize("name", FLOAT32_ALONE)
 def test_what_is_computed_in_float32_alone_says_so(folders, name):
-    with pytest.raises(ModelLoadError, match="can't be computed in torch.bfloat16: give dtype='float32'"):
+    with pytest.raises(ModelLoadError, match=r"can't be computed in torch\.bfloat16: give dtype='float32'"):
         LocalScorer(folders(name), device=DEVICE).load()
 
 
@@ -186,7 +203,11 @@ def test_packed_attention_equals_one_sequence_after_the_other(size, key_heads, c
     assert (leaked.float() - exact).abs().max() > 0.3, "a packing that leaks would be noticed"
     if not causal:
         first = attend(
-            query.bfloat16()[packing.first_tokens], key.bfloat16(), value.bfloat16(), packing, asking=packing.firsts
+            query.bfloat16()[packing.first_tokens],
+            key.bfloat16(),
+            value.bfloat16(),
+            packing,
+            asking=packing.firsts,
         )
         torch.testing.assert_close(first.float(), exact[packing.first_tokens], atol=3e-2, rtol=0)
 
@@ -233,7 +254,9 @@ def test_one_pair_that_does_not_fit_is_an_error_with_its_index_and_the_scorer_go
     scorer = LocalScorer(wide, device=DEVICE, dtype="float32", long_passages="truncate")
     expected = scorer.score(QUERY, PASSAGES)
     memory(100 << 20)
-    with pytest.raises(RequestRejectedError, match=r"passages\[1\]: \d+ tokens do not fit into memory") as caught:
+    with pytest.raises(
+        RequestRejectedError, match=r"passages\[1\]: \d+ tokens do not fit into memory"
+    ) as caught:
         scorer.score(QUERY, ["rust", "the sea " * 4000])
     assert caught.value.index == 1
     assert scorer.score(QUERY, PASSAGES) == pytest.approx(expected, abs=1e-4)
@@ -283,16 +306,20 @@ def test_a_device_with_a_number_and_a_pickle_give_the_same_scores(llama):
 def test_a_forked_process_is_told_that_it_has_no_gpu(llama):
     scorer = LocalScorer(llama, device=DEVICE, dtype="float32")
     expected = scorer.score(QUERY, PASSAGES)
-    with pytest.raises(AssertionError, match="CUDA in forked subprocess|initialization error"):
+    with pytest.raises(AssertionError, match=r"CUDA in forked subprocess|initialization error"):
         in_child(lambda: scorer.score(QUERY, PASSAGES))
-    with pytest.raises(AssertionError, match="device 'cuda' can't be used on this machine: .* forked subprocess"):
+    with pytest.raises(
+        AssertionError, match=r"device 'cuda' can't be used on this machine: .* forked subprocess"
+    ):
         in_child(lambda: LocalScorer(llama, device=DEVICE))
     assert scorer.score(QUERY, PASSAGES) == pytest.approx(expected, abs=1e-4)
 
 
 @pytest.mark.skipif(not (BUNDLED / "model.safetensors").is_file(), reason="the bundled weights are not here")
 def test_the_bundled_model_scores_as_on_a_cpu():
-    passages = [f"Ada mended the {place} in {year}." for place in ("roof", "boat") for year in range(1950, 1970)]
+    passages = [
+        f"Ada mended the {place} in {year}." for place in ("roof", "boat") for year in range(1950, 1970)
+    ]
     expected = one_at_a_time(None, "who mended the roof?", passages)
     exact = LocalScorer(device=DEVICE, dtype="float32").score("who mended the roof?", passages)
     half = LocalScorer(device=DEVICE).score("who mended the roof?", passages)

@@ -169,7 +169,7 @@ def attend_varlen(
     asking: Packing | None = None,
     kernel: Callable[..., Tensor | tuple[Tensor, ...]] | None = None,
 ) -> Tensor:
-    """As `attend`, in one kernel: FlashAttention's, of `_has_flash`. `kernel` may be another of its signature."""
+    """As `attend`, by FlashAttention in one kernel; `kernel` may be another of the same signature."""
     if kernel is None:
         from torch.nn.attention.varlen import varlen_attn  # loads torch's compiler, which takes a second
 
