@@ -256,8 +256,9 @@ def long_documents(bench: Bench, scorer: LocalScorer, spec: CheckpointSpec, peak
     """One document of each length at a time, then all at once."""
     lengths = [words // 8 for words in DOCUMENTS] if bench.tiny else DOCUMENTS
     texts = consecutive(lengths)
-    for name, group in [*((f"{words} words", [text]) for words, text in zip(lengths, texts, strict=True))] + [
-        ("all", texts)
+    for name, group in [
+        *((f"{words} words", [text]) for words, text in zip(lengths, texts, strict=True)),
+        ("all", texts),
     ]:
         tokens = [len(pair.ids) for pair in scorer._part(QUERIES[2], group).pairs]  # noqa: SLF001
         scorer.score(QUERIES[2], group)

@@ -19,6 +19,7 @@ from support.checkpoints import decoder_config, decoder_tensors, mistral_config,
 from support.checkpoints import write_cross_encoder as write_encoder
 from support.families import FAMILIES, save_tiny
 from support.forks import in_child
+from support.tokenizers import WORDS as LINES
 from support.tokenizers import llama_tokenizer, roberta_tokenizer
 
 from nvrerank import LocalScorer, ModelLoadError, RequestRejectedError
@@ -38,24 +39,7 @@ pytestmark = [
 ]
 
 QUERY = "how do I make a class iterable?"
-WORDS = [
-    "sea",
-    "shore",
-    "rust",
-    "iron",
-    "book",
-    "class",
-    "iterable",
-    "kernel",
-    "attention",
-    "scrolls",
-    "question",
-    "the",
-    "of",
-    "a",
-    "is",
-    "not",
-]
+WORDS = [word for line in LINES for word in line.split()]
 PASSAGES = [
     " ".join(random.Random(number).choices(WORDS, k=1 + number % 17)) + f" {number}" for number in range(48)
 ]
