@@ -16,6 +16,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -262,10 +263,8 @@ def long_documents(bench: Bench, scorer: LocalScorer, spec: CheckpointSpec, peak
     ]:
         tokens = [len(pair.ids) for pair in scorer._part(QUERIES[2], group).pairs]  # noqa: SLF001
         scorer.score(QUERIES[2], group)
-        taken = statistics.median(
-            bench.seconds(lambda group=group: scorer.score(QUERIES[2], group))
-            for _ in range(3)  # type: ignore[misc]
-        )
+        ask = partial(scorer.score, QUERIES[2], group)
+        taken = statistics.median(bench.seconds(ask) for _ in range(3))
         rate = linear_flops(spec, tokens) / taken / 1e12
         found = {
             "tokens": sum(tokens),

@@ -170,13 +170,14 @@ def attend_varlen(
     kernel: Callable[..., Tensor | tuple[Tensor, ...]] | None = None,
 ) -> Tensor:
     """As `attend`, by FlashAttention in one kernel; `kernel` may be another of the same signature."""
-    if kernel is None:
+    call = kernel
+    if call is None:
         from torch.nn.attention.varlen import varlen_attn  # loads torch's compiler, which takes a second
 
-        kernel = varlen_attn
+        call = cast("Callable[..., Tensor]", varlen_attn)
     rows, grouped = asking or packing, query.shape[1] != key.shape[1]
-    told = {"enable_gqa": True} if grouped and _wants_to_know(kernel) else {}
-    mixed = kernel(
+    told = {"enable_gqa": True} if grouped and _wants_to_know(call) else {}
+    mixed = call(
         query,
         key,
         value,
