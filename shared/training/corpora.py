@@ -30,6 +30,7 @@ QUOTA = {
     "docstrings": 5800,
     "help": 4700,
     "books": 2600,
+    "manuals": 9000,
 }
 """How many questions of each source are used."""
 
