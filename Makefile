@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 RUN := build/training/run
 PEERS := .venv-peers/.ready .venv-backends/.ready .venv-flag/.ready .venv-infinity/.ready
 
-.PHONY: run test test-fast lint docs notebooks bench bench-hosted bench-serve bench-bulk bundled bundled-finish clean
+.PHONY: run test test-fast lint docs notebooks bench bench-cuda bench-hosted bench-serve bench-bulk bundled bundled-finish clean
 
 run: $(VENV)/.demo
 	$(BIN)/python shared/demo/run.py
@@ -35,6 +35,10 @@ notebooks: $(VENV)/.notebook
 bench: $(VENV)/.bench
 	-$(MAKE) --keep-going $(PEERS)
 	cd shared && ../$(BIN)/python -m bench.local $(BENCH)
+
+# Local scoring on a GPU: needs a CUDA device, and TOKENIZERS with llama.json, xlmr.json and minilm.json.
+bench-cuda: $(VENV)/.bench
+	cd shared && ../$(BIN)/python -m bench.cuda --out ../build/cuda.json --tokenizers $(TOKENIZERS) $(BENCH)
 
 # on 127.0.0.1 against the tests' fake NIM; beside the official classes where they are installed
 bench-hosted: $(VENV)/.test

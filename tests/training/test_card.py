@@ -1,8 +1,11 @@
 """The card: what was measured, in the template's places."""
 
+import json
+
 import pytest
 
-from training import card
+from training import card, finish
+from training.figures import folder_of
 
 
 def figure(value, gain=None):
@@ -99,3 +102,24 @@ def test_a_page_s_marked_figures_are_made_anew_and_nothing_else(figures):
 def test_figures_are_read_by_the_names_of_their_files(tmp_path):
     (tmp_path / "files.json").write_text('{"a": 1}')
     assert card.read(tmp_path) == {"files": {"a": 1}}
+
+
+def test_the_card_is_of_the_weights_that_are_there(tmp_path, figures):
+    """Figures are found by the model's fingerprint: of other weights there are none."""
+    report, model, page = (tmp_path / name for name in ("report", "model", "page.md"))
+    model.mkdir()
+    (tmp_path / "eval" / "xquad" / "qrels").mkdir(parents=True)
+    sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers")
+    (model / "config.json").write_text(json.dumps(dict.fromkeys(sizes, 2)))
+    (model / "model.safetensors").write_bytes(b"weights")
+    for name, found in figures.items():
+        (folder_of(model, report) / f"{name}.json").write_text(json.dumps(found))
+    page.write_text("<!-- figures: across_mean -->\n\nold\n\n<!-- end -->")
+    options = {"data": tmp_path, "report": report, "model": model, "card": tmp_path / "card.md", "page": page}
+    arguments = ["--parts", "card", *(f"--{name}={value}" for name, value in options.items())]
+    finish.main(arguments)
+    assert (tmp_path / "card.md").read_text(encoding="utf-8") == card.filled(figures)
+    assert "old" not in page.read_text(encoding="utf-8")
+    (model / "model.safetensors").write_bytes(b"others")
+    with pytest.raises(KeyError, match="training"):
+        finish.main(arguments)

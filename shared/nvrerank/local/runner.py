@@ -271,7 +271,7 @@ def _compute_alone() -> None:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocator gave up; the CPU's says so only in words."""
+    """Whether an allocator gave up; the CPU's and cuBLAS's say so only in words."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return re.search("can't allocate memory|not enough memory|out of memory", str(error)) is not None
+    return re.search("can't allocate memory|(not enough|out of) memory|ALLOC_FAILED", str(error)) is not None
