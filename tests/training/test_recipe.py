@@ -105,7 +105,7 @@ def test_an_answer_without_word_borders_is_found_by_its_letters():
 
 
 def test_the_hardest_are_best_in_either_ranking():
-    order = hardest(np.array([3.0, 2, 1, 0], np.float32), np.array([0.0, 0, 1, 9], np.float32), 2)
+    order = hardest(np.array([3.0, 2, 1, 0], np.float32), np.array([0.0, 0, 1, 9], np.float32), (2, 2))
     assert order == [0, 3, 1, 2]
 
 
