@@ -17,15 +17,26 @@ WITHOUT_TITLE = 0.4  # how often a question's candidates are shown without their
 NEGATIVES = 7
 HARDEST = 12  # four of the negatives come from so many at the top, the others from all
 DOUBT = 4.0  # logits above the positive from which a negative is not trusted to be one
+SOFT, SOFT_TAUGHT = 0.1, 0.75
+"""The teacher's share of the listwise loss, and that of teachers who know better than the rows."""
+POINTWISE_TAUGHT = 0.4
+"""What such a question's pointwise term counts: more than one of its candidates may be right."""
 LIMITS = (96, 128, 128, 160, 192, 224)  # tokens of a passage
 
 
 @dataclass(frozen=True)
 class Group:
-    """One question's pairs, the positive first, and the teacher's number for each."""
+    """One question's pairs, the positive first, and the teacher's number for each.
+
+    Attributes:
+        soft: The teacher's share of the listwise loss.
+        pointwise: What the pointwise term is multiplied by.
+    """
 
     pairs: list[Pair]
     teacher: list[float]
+    soft: float = SOFT
+    pointwise: float = 1.0
 
 
 def group(
@@ -69,4 +80,5 @@ def shown(question: Question, texts: Texts, chosen: list[int], limit: int, *, ti
     candidates = [question.candidates[one] for one in chosen]
     [query] = texts.queries([question.query], 64)
     passages = texts.passages([one.full if titles else one.text for one in candidates], limit)
-    return Group([(query, one) for one in passages], [question.teacher[one] for one in chosen])
+    trust = (SOFT_TAUGHT, POINTWISE_TAUGHT) if question.taught else (SOFT, 1.0)
+    return Group([(query, one) for one in passages], [question.teacher[one] for one in chosen], *trust)

