@@ -52,12 +52,13 @@ bench-serve: $(VENV)/.test
 bench-bulk: $(VENV)/.test
 	cd shared && PYTHONPATH=$$PWD ../$(BIN)/python -m bench.bulk $(BENCH)
 
-# Fetches, mines and trains the bundled model, then finishes it; DATA holds train/ and eval/. Days on two cores.
+# Fetches, mines and trains the bundled model, then finishes it; DATA holds train/ and eval/. Days on two cores;
+# TRAIN="--device cuda --per-step 64 --minutes 10" has a GPU go on with a run.
 bundled: $(VENV)/.training
 	@test -n "$(DATA)" || { echo "usage: make bundled DATA=path/to/data"; exit 2; }
 	PYTHONPATH=shared $(BIN)/python -m training.weak --out build/training/weak
 	PYTHONPATH=shared OMP_NUM_THREADS=1 $(BIN)/python -m training.train \
-		--data $(DATA) --weak build/training/weak --out $(RUN)
+		--data $(DATA) --weak build/training/weak --out $(RUN) $(TRAIN)
 	$(MAKE) bundled-finish
 
 # From RUN's checkpoint to what ships: calibration, weights, figures, card. FINISH="--queries 20" asks fewer.

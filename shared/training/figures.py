@@ -126,7 +126,7 @@ def progress_of(file: Path) -> dict[str, int]:
     """How far a run had come, from `last.pt`; empty if it is not there."""
     if not file.exists():
         return {}
-    saved = torch.load(file, mmap=True)
+    saved = torch.load(file, mmap=True, map_location="cpu")
     return {"steps": saved["step"], "pairs": saved["pairs"]}
 
 

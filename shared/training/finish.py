@@ -39,7 +39,7 @@ def finish(
     Returns:
         What the calibration is and how far it is off.
     """
-    state = torch.load(checkpoint, mmap=True)
+    state = torch.load(checkpoint, mmap=True, map_location="cpu")
     state["classes"] = state["classes"].int()
     made = mended(tokenizer)
     config = config_of(state, Texts(made), crossing=crossing)

@@ -1,4 +1,4 @@
-"""The training loop, in one process for each core. Knows groups of pairs and a model, no files of data.
+"""The training loop, in a process for each core or one with a GPU. Knows groups of pairs and a model.
 
 Each process has one thread, so that nothing waits for a busy core at every operation; gradients are averaged.
 Weights are kept in float32 and multiplied in what the model's own are (bfloat16 where the CPU has it). A run
@@ -21,7 +21,8 @@ from torch.nn import functional as F
 
 from nvrerank.local.bundled.network import TwoSegmentEncoder
 from training.export import EXACT
-from training.groups import Group
+from training.groups import Group, Scores
+from training.pace import Pace
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +36,8 @@ RATES = {
     "head": 5e-4,
 }
 RATE = 5e-5  # of everything else
-WARMUP = 100  # steps
 LONGEST_GRADIENT = 3.0
 KEPT = 0.998  # of the moving average, each step
-SOFT = 0.1  # the teacher's share of the loss
 POINTWISE = 0.3
 """Weight of a pointwise term, the cross-entropy of each candidate's probability. A listwise loss leaves every
 query an offset of its own; with it alone scores of different queries don't compare, and no sigmoid of them is
@@ -53,27 +52,11 @@ SAVE_SECONDS = 300
 PICKED, PICKED_FROM = 0.35, 2842
 """In such a share of the steps, from this one on, the model itself picks the hardest negatives."""
 
-Draw = Callable[[int, random.Random, TwoSegmentEncoder | None], Group]  # by number; who picks
+TAUGHT, TAUGHT_FROM = 0.45, 6670
+"""From this step on such a share of the questions is one that teachers judged."""
 
-
-@dataclass(frozen=True)
-class Pace:
-    """How long to train.
-
-    Attributes:
-        steps: Where the run ends.
-        decay_from: From this step on the learning rate falls, to 2 % at the end.
-        per_worker: Questions a step.
-    """
-
-    steps: int
-    decay_from: int
-    per_worker: int = 3
-
-    def rate(self, step: int) -> float:
-        """The share of the full learning rate."""
-        left = (self.steps - step) / max(1, self.steps - self.decay_from)
-        return min(1.0, (step + 1) / WARMUP, max(0.02, left))
+Draw = Callable[[Sequence[tuple[int, bool]], Scores | None], list[Group]]
+"""Groups of a step's questions, each by its number and whether it is one that teachers judged; who picks."""
 
 
 @dataclass
@@ -110,7 +93,7 @@ class Trained:
 
     def resume(self, file: Path) -> None:
         """Goes on from a checkpoint."""
-        saved = torch.load(file)
+        saved = torch.load(file, map_location="cpu")
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.step, self.pairs = saved["step"], saved["pairs"]
@@ -150,18 +133,17 @@ class Trained:
 
 def train(run: Trained, draw: Draw, pace: Pace, out: Path) -> None:
     """Trains in one of the processes of a group; the first one logs and saves."""
-    saved, losses = time.monotonic(), list[float]()
-    while run.step < pace.steps:
-        first = (run.step * dist.get_world_size() + dist.get_rank()) * pace.per_worker
+    began = saved = time.monotonic()
+    losses = list[float]()
+    while run.step < pace.steps and (passed := agreed(time.monotonic() - began)) < pace.seconds:
+        first = (run.step * dist.get_world_size() + dist.get_rank()) * pace.per_process
+        taught = taught_ones(run.step, dist.get_rank(), pace.per_process)
         picks = run.step >= PICKED_FROM and random.Random(f"picked {run.step}").random() < PICKED
-        groups = [
-            draw(first + n, random.Random(f"0 {first} {n}"), run.model if picks else None)
-            for n in range(pace.per_worker)
-        ]
+        groups = draw([(first + n, one) for n, one in enumerate(taught)], run.model if picks else None)
         losses.append(backward(run.model, groups, POINTWISE if run.step >= POINTWISE_FROM else 0.0))
         flat = averaged([one.grad for one in run.parameters.values()], list(run.parameters.values()))
         run.pairs += dist.get_world_size() * sum(len(one.pairs) for one in groups)
-        run.update(flat, pace.rate(run.step))
+        run.update(flat, pace.rate(run.step, passed))
         run.model.zero_grad()
         if run.step % REPORT == 0:
             mean = sum(losses[-REPORT:]) / len(losses[-REPORT:])
@@ -171,6 +153,19 @@ def train(run: Trained, draw: Draw, pace: Pace, out: Path) -> None:
             saved = time.monotonic()
     if dist.get_rank() == 0:
         run.save(out)
+
+
+def agreed(seconds: float) -> float:
+    """The first process's number: all of them have to stop at the same step."""
+    shared = torch.tensor(seconds, dtype=torch.float64)
+    dist.broadcast(shared, 0)
+    return float(shared)
+
+
+def taught_ones(step: int, rank: int, count: int) -> list[bool]:
+    """For each question of a step in a process, whether it is one that teachers judged."""
+    chance = random.Random(f"taught {step} {rank}")
+    return [step >= TAUGHT_FROM and chance.random() < TAUGHT for _ in range(count)]
 
 
 def learning(model: TwoSegmentEncoder) -> Iterator[tuple[str, nn.Parameter]]:
@@ -213,7 +208,8 @@ def backward(model: TwoSegmentEncoder, groups: Sequence[Group], pointwise: float
         relevant = torch.zeros_like(own)
         relevant[0] = 1
         point = F.binary_cross_entropy_with_logits((own - OFFSET) / TEMPERATURE, relevant)
-        loss.append(-(1 - SOFT) * likely[0] + SOFT * soft + pointwise * point)
+        listwise = -(1 - one.soft) * likely[0] + one.soft * soft
+        loss.append(listwise + pointwise * one.pointwise * point)
     torch.stack(loss).mean().backward()  # type: ignore[no-untyped-call]
     return float(torch.stack(hard).mean())
 
@@ -226,6 +222,7 @@ def averaged(gradients: Sequence[Tensor | None], like: Sequence[Tensor]) -> Tens
             for grad, one in zip(gradients, like, strict=True)
         ]
     )
-    dist.all_reduce(flat)
-    flat /= dist.get_world_size()
+    if dist.get_world_size() > 1:
+        dist.all_reduce(flat)
+        flat /= dist.get_world_size()
     return flat * min(1.0, LONGEST_GRADIENT / (float(flat.norm()) + 1e-6))

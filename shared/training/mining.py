@@ -7,6 +7,8 @@ are those of any encoder: the base's at first, then the model's own.
 from __future__ import annotations
 
 import json
+import math
+import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -17,10 +19,9 @@ import numpy.typing as npt
 
 from training.corpora import TrainingRow, plain
 
-DEPTH = 30  # candidates of each retriever
-KEPT = 40  # negatives of a question
 FEWEST = 8  # negatives without which a question is left out
 TWIN = 0.965  # cosine to the positive from which a passage may say the same
+SHARPNESS = 20.0  # of teachers' cosines, to logits
 
 Vectors = npt.NDArray[np.float32]
 Terms = Callable[[Sequence[str]], list[list[str]]]
@@ -46,6 +47,7 @@ class Question:
 
     Attributes:
         teacher: A number for each candidate; the higher, the more relevant.
+        taught: Whether models gave those that judge better than which passage a row happens to name.
     """
 
     query: str
@@ -53,6 +55,37 @@ class Question:
     teacher: tuple[float, ...]
     source: str
     languages: tuple[str, str] = ("en", "en")
+    taught: bool = False
+
+
+@dataclass(frozen=True)
+class Mining:
+    """How candidates are chosen and judged.
+
+    Attributes:
+        depths: How many candidates the vectors give, and BM25.
+        hard: How many of them are kept.
+        drawn: How many others are drawn at random.
+        above: Cosine above the positive's from which a candidate may be right.
+        taught: Whether the vectors alone judge: they are those of teachers.
+    """
+
+    depths: tuple[int, int] = (30, 30)
+    hard: int = 40
+    drawn: int = 0
+    above: float = math.inf
+    taught: bool = False
+
+    def teacher(self, similar: Vectors, lexical: Vectors) -> Vectors:
+        """What is thought of candidates: of teachers' cosines alone, else of cosines and BM25."""
+        if self.taught:
+            return np.float32(SHARPNESS) * similar
+        judged: Vectors = 1.5 * standard(similar) + standard(lexical)
+        return judged
+
+
+OWN = Mining()
+TAUGHT = Mining(depths=(26, 22), hard=34, drawn=6, above=0.12, taught=True)
 
 
 def write_questions(questions: Iterable[Question], file: Path) -> None:
@@ -71,13 +104,18 @@ def read_questions(file: Path) -> list[Question]:
             tuple(one["teacher"]),
             one["source"],
             (one["languages"][0], one["languages"][1]),
+            one.get("taught", False),
         )
         for one in found
     ]
 
 
 def mine(
-    rows: Sequence[TrainingRow], queries: Vectors, passages: Mapping[Passage, Vectors], terms: Terms
+    rows: Sequence[TrainingRow],
+    queries: Vectors,
+    passages: Mapping[Passage, Vectors],
+    terms: Terms,
+    way: Mining = OWN,
 ) -> list[Question]:
     """Mines one source; questions with too few negatives are left out.
 
@@ -86,7 +124,9 @@ def mine(
         queries: A unit vector for each row's query.
         passages: A unit vector for each passage of the rows.
         terms: Texts to what BM25 counts.
+        way: How candidates are chosen and judged.
     """
+    chance = random.Random(9)
     pool = list(dict.fromkeys(Passage(row.title, row.passage) for row in rows))
     place = {passage: number for number, passage in enumerate(pool)}
     vectors = np.stack([passages[one] for one in pool])
@@ -101,15 +141,18 @@ def mine(
     for number, row in enumerate(rows):
         own = place[Passage(row.title, row.passage)]
         banned = same[plain(row.query)] | (kin[row.key] if row.key else set()) | {own}
-        order = hardest(similar[number], lexical[number], DEPTH)
-        near = vectors @ vectors[own] > TWIN
-        chosen = [one for one in order if one not in banned and not near[one] and not holds(pool[one], row)]
-        chosen = [own, *chosen[:KEPT]]
-        if len(chosen) > FEWEST:
-            teacher = 1.5 * standard(similar[number][chosen]) + standard(lexical[number][chosen])
+        right = (vectors @ vectors[own] > TWIN) | (similar[number] >= similar[number, own] + way.above)
+        order = hardest(similar[number], lexical[number], way.depths)
+        others = chance.sample(range(len(pool)), min(way.drawn, len(pool)))
+        wrong = {one: not (one in banned or right[one] or holds(pool[one], row)) for one in (*order, *others)}
+        negatives = [one for one in order if wrong[one]][: way.hard]
+        if len(negatives) >= FEWEST:
+            chosen = list(dict.fromkeys((own, *negatives, *(one for one in others if wrong[one]))))
+            teacher = way.teacher(similar[number][chosen], lexical[number][chosen])
             candidates = tuple(pool[one] for one in chosen)
             languages = (row.query_language, row.language)
-            found.append(Question(row.query, candidates, tuple(teacher.tolist()), row.source, languages))
+            judged = tuple(teacher.tolist())
+            found.append(Question(row.query, candidates, judged, row.source, languages, way.taught))
     return found
 
 
@@ -123,10 +166,10 @@ def bm25(passages: Sequence[Sequence[str]], queries: Sequence[Sequence[str]]) ->
     return np.stack([index.get_scores(list(one)) if one else nothing for one in queries]).astype(np.float32)
 
 
-def hardest(meaning: Vectors, words: Vectors, depth: int) -> list[int]:
+def hardest(meaning: Vectors, words: Vectors, depths: tuple[int, int]) -> list[int]:
     """The best of both rankings, by the better of its two places."""
     ranks: dict[int, int] = {}
-    for scores in (meaning, words):
+    for scores, depth in zip((meaning, words), depths, strict=True):
         for rank, one in enumerate(np.argsort(-scores, kind="stable")[:depth].tolist()):
             ranks[one] = min(rank, ranks.get(one, rank))
     return sorted(ranks, key=ranks.__getitem__)

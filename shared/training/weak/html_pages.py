@@ -15,11 +15,13 @@ LONGEST_QUERY = 25  # words
 _LANGUAGE = re.compile(
     r"/(?:html|help)/(?P<folder>[a-z]{2})(?:-[A-Z]{2})?/|\.(?P<suffix>[a-z]{2})(?:-[a-z]+)?\.html$"
 )
-_HEADING = re.compile(r"<h([1-4])[^>]*>(.*?)</h\1>", re.DOTALL)
-_SILENT = re.compile(r"<(script|style|nav|aside|footer)\b.*?</\1>", re.DOTALL)
+_HEADING = re.compile(r"<h([1-4])[^>]*>(.{0,1000}?)</h\1>", re.DOTALL)
+_SILENT = re.compile(r"<(script|style|nav|aside|footer)\b.{0,20000}?</\1>", re.DOTALL)
 _BREAK = re.compile(r"</p>|</li>|<br ?/?>|</tr>|</pre>|</dd>|</dt>")
 _TAG = re.compile(r"<[^>]+>")
-_NUMBER = re.compile(r"^(?:Chapter |Appendix )?[\dA-Z]+(?:\.\d+)*\.?\s+")
+_NUMBER = re.compile(
+    r"^(?:(?:Chapter|Appendix) [\dA-Z]+(?:\.\d+)*\.?|\d+(?:\.\d+)*\.?|[A-Z](?:\.\d+)+\.?|[A-Z]\.)\s+"
+)
 _CONTENT = 'id="DisplayArea"'  # where LibreOffice's help begins
 
 Sections = list[tuple[str, str]]

@@ -27,13 +27,15 @@ Entries = Mapping[str, Mapping[str, Entry]]
 """By what they say (a page, a package), then by language."""
 
 
-def rows_of(source: str, entries: Entries, chance: random.Random) -> Iterator[TrainingRow]:
+def rows_of(
+    source: str, entries: Entries, chance: random.Random, most_english: int = MOST_ENGLISH
+) -> Iterator[TrainingRow]:
     """Rows in random order: a question in one language, a passage in the same or another."""
     often, made = Counter(one for by in entries.values() for one in by), Counter[tuple[str, str]]()
     for key in chance.sample(sorted(entries), len(entries)):
         by = entries[key]
         for pair in language_pairs(sorted(by), often, chance):
-            if made[pair] < (MOST_ENGLISH if pair == ("en", "en") else MOST):
+            if made[pair] < (most_english if pair == ("en", "en") else MOST):
                 made[pair] += 1
                 asked, found = by[pair[0]], by[pair[1]]
                 yield TrainingRow(
