@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -20,6 +21,19 @@ from training.texts import PASSAGE, QUERY, SPECIAL, Texts
 MODEL_TYPE = "nvrerank_two_segment"
 EXACT = ("weights", "mix_up", "mix_pooled", "mix_down", "head", "idf")
 """What stays float32; of the rest, words have 4 bits, layers 8, and all else is float16."""
+
+
+def mean_of(checkpoints: Sequence[Path]) -> dict[str, Tensor]:
+    """The mean of checkpoints of one model, number by number; integers are the first's."""
+    first, *others = (torch.load(one, mmap=True, map_location="cpu") for one in checkpoints)
+    if not others:
+        return dict(first)
+    return {
+        name: torch.stack([tensor, *(one[name] for one in others)]).mean(0)
+        if tensor.is_floating_point()
+        else tensor
+        for name, tensor in first.items()
+    }
 
 
 def config_of(state: Mapping[str, Tensor], texts: Texts, *, crossing: int = CROSSING) -> TwoSegmentConfig:

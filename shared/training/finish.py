@@ -21,7 +21,7 @@ from nvrerank import LocalScorer, Scorer
 from nvrerank.texts import is_blank
 from training import calibration, card, figures
 from training.calibration import Calibration
-from training.export import config_of, export, mended, write_config
+from training.export import config_of, export, mean_of, mended, write_config
 from training.mining import Question, read_questions
 from training.start import CROSSING
 from training.texts import Texts
@@ -32,14 +32,19 @@ PARTS = ("export", *figures.PARTS, "card")
 
 
 def finish(
-    checkpoint: Path, tokenizer: Tokenizer, held: Sequence[Question], out: Path, *, crossing: int = CROSSING
+    checkpoints: Sequence[Path],
+    tokenizer: Tokenizer,
+    held: Sequence[Question],
+    out: Path,
+    *,
+    crossing: int = CROSSING,
 ) -> dict[str, float]:
-    """Writes a checkpoint's folder, and into it how its own scores are calibrated.
+    """Writes the folder of the mean of checkpoints, and into it how its own scores are calibrated.
 
     Returns:
         What the calibration is and how far it is off.
     """
-    state = torch.load(checkpoint, mmap=True, map_location="cpu")
+    state = mean_of(checkpoints)
     state["classes"] = state["classes"].int()
     made = mended(tokenizer)
     config = config_of(state, Texts(made), crossing=crossing)
@@ -88,7 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="do these alone")
     parser.add_argument(
-        "--checkpoint", type=Path, help="averaged weights, mean.pt; last.pt may lie beside it"
+        "--checkpoint",
+        type=Path,
+        nargs="+",
+        help="averaged weights, mean.pt, beside its last.pt; of several their mean",
     )
     parser.add_argument("--tokenizer", type=Path, help="the one it was trained with")
     parser.add_argument("--held-out", type=Path, help="questions that it was not trained on")
@@ -108,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         held = read_questions(given.held_out)[: given.calibrate_on]
         tokenizer = Tokenizer.from_file(str(given.tokenizer))
         fitted = finish(given.checkpoint, tokenizer, held, given.model)
-        exported = fitted | figures.progress_of(given.checkpoint.with_name("last.pt"))
+        exported = fitted | figures.progress_of(given.checkpoint[-1].with_name("last.pt"))
     folder = figures.folder_of(given.model, given.report)
     if exported:
         (folder / "training.json").write_text(json.dumps(exported, indent=1) + "\n")

