@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUN := build/training/run
 PEERS := .venv-peers/.ready .venv-backends/.ready .venv-flag/.ready .venv-infinity/.ready
 
-.PHONY: run test test-fast lint docs notebooks bench bench-hosted bench-serve bench-bulk bundled clean
+.PHONY: run test test-fast lint docs notebooks bench bench-cuda bench-hosted bench-serve bench-bulk bundled bundled-finish clean
 
 run: $(VENV)/.demo
 	$(BIN)/python shared/demo/run.py
@@ -35,6 +36,10 @@ bench: $(VENV)/.bench
 	-$(MAKE) --keep-going $(PEERS)
 	cd shared && ../$(BIN)/python -m bench.local $(BENCH)
 
+# Local scoring on a GPU: needs a CUDA device, and TOKENIZERS with llama.json, xlmr.json and minilm.json.
+bench-cuda: $(VENV)/.bench
+	cd shared && ../$(BIN)/python -m bench.cuda --out ../build/cuda.json --tokenizers $(TOKENIZERS) $(BENCH)
+
 # on 127.0.0.1 against the tests' fake NIM; beside the official classes where they are installed
 bench-hosted: $(VENV)/.test
 	cd shared && PYTHONPATH=../tests ../$(BIN)/python -m bench.hosted
@@ -47,15 +52,22 @@ bench-serve: $(VENV)/.test
 bench-bulk: $(VENV)/.test
 	cd shared && PYTHONPATH=$$PWD ../$(BIN)/python -m bench.bulk $(BENCH)
 
-# Mines, trains, exports and measures the bundled model; DATA holds train/ and eval/. Takes hours.
-bundled: $(VENV)/.demo
+# Fetches, mines and trains the bundled model, then finishes it; DATA holds train/ and eval/. Days on two cores;
+# TRAIN="--device cuda --per-step 64 --minutes 10" has a GPU go on with a run.
+bundled: $(VENV)/.training
 	@test -n "$(DATA)" || { echo "usage: make bundled DATA=path/to/data"; exit 2; }
+	PYTHONPATH=shared $(BIN)/python -m training.weak --out build/training/weak
 	PYTHONPATH=shared OMP_NUM_THREADS=1 $(BIN)/python -m training.train \
-		--data $(DATA) --cache build/training/cache --out build/training/run
-	PYTHONPATH=shared $(BIN)/python -m training.export build/training/run/mean.pt \
-		--cache build/training/cache --out shared/nvrerank/local/embedded
-	$(BIN)/nvrerank eval $(DATA)/eval/* --retriever bm25 --retriever embedding:all-MiniLM-L6-v2 --scorer bundled \
-		--query-languages en --passage-languages en --limit-queries 75 --out build/training/report
+		--data $(DATA) --weak build/training/weak --out $(RUN) $(TRAIN)
+	$(MAKE) bundled-finish
+
+# From RUN's checkpoint to what ships: calibration, weights, figures, card. FINISH="--queries 20" asks fewer.
+bundled-finish: $(VENV)/.training
+	@test -n "$(DATA)" || { echo "usage: make bundled-finish DATA=path/to/data [RUN=folder]"; exit 2; }
+	PYTHONPATH=shared $(BIN)/python -m training.finish --data $(DATA) --report build/training/report \
+		--checkpoint $(RUN)/mean.pt --tokenizer $(RUN)/tokenizer.json --held-out $(RUN)/held-out.jsonl \
+		--model shared/nvrerank/local/bundled/weights \
+		--card shared/nvrerank/local/bundled/MODEL_CARD.md --page docs/bundled-model.md $(FINISH)
 
 clean:
 	rm -rf $(VENV) .venv-* .cache build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -75,7 +75,7 @@ def demonstrate(
     """
     clock = Clock()
     with clock.measure("loading"):
-        from . import evaluation, pipelines, report
+        from . import evaluation, pipelines, report, retrieval
 
         scorer = RememberingScorer(make_scorer(), clock)
     _say(report.opening(len(passages), len(asked), pipelines.CANDIDATES, scorer.name))
@@ -88,9 +88,13 @@ def demonstrate(
     for label, index in report.telling(before, after):
         _say(report.example(label, asked[index], answers[index], texts))
     _say(report.summary(before, after))
+    _say(report.picture(before, after))
     _say(report.times(clock, scorer))
     return {
+        "retriever": retrieval.RETRIEVER,
+        "candidates": pipelines.CANDIDATES,
         "figures": {"before": before.mean, "after": after.mean},
+        "gain": asdict(after.gain_over(before)),
         "seconds": {name: round(spent, 2) for name, spent in clock.seconds.items()},
         "questions": [
             {"ask": question.text, "topics": sorted(question.topics), **asdict(answer)}
@@ -106,17 +110,15 @@ def _both_frameworks(
     clock: Clock,
     cache: Path,
 ) -> list[Answer]:
-    from nvrerank.evaluation.embedding import MINILM, Embedder
+    from . import pipelines, retrieval
 
-    from . import pipelines
-
-    texts = [*(one.text for one in passages), *(one.text for one in asked)]
+    texts, wanted = [one.text for one in passages], [one.text for one in asked]
     with clock.measure("embedding"):
-        rows = Embedder(MINILM, cache, device="cpu").passages(texts).tolist()
-        vectors = dict(zip(texts, rows, strict=True))
-    with clock.measure("indexing"):
-        ask_langchain = pipelines.with_langchain(passages, vectors, scorer, clock)
-        ask_llamaindex = pipelines.with_llamaindex(passages, vectors, scorer)
+        vectors = retrieval.embedded(texts, wanted, cache)
+    with clock.measure("retrieval"):
+        retrieved = retrieval.hybrid(texts, wanted, vectors, pipelines.CANDIDATES)
+    ask_langchain = pipelines.with_langchain(passages, retrieved, scorer)
+    ask_llamaindex = pipelines.with_llamaindex(passages, retrieved, scorer)
     answers = [ask_langchain(one.text) for one in asked]
     with clock.measure("LlamaIndex"):
         again = [ask_llamaindex(one.text) for one in asked]

@@ -7,27 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from langchain_core.documents import Document
-from langchain_core.embeddings import Embeddings
 from langchain_core.runnables import Runnable, RunnableLambda, RunnablePassthrough
-from langchain_core.vectorstores import InMemoryVectorStore
-from llama_index.core import VectorStoreIndex
-from llama_index.core.embeddings import BaseEmbedding
+from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.response_synthesizers.no_text import NoText
-from llama_index.core.schema import TextNode
+from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 
 import langchain_nvrerank
 import llamaindex_nvrerank
 from nvrerank import Scorer
 
 from .corpus import TopicPassage
-from .scoring import Clock
+from .retrieval import Retrieved
 
 CANDIDATES = 20
 """How many passages are retrieved and reranked for a question."""
-
-Vectors = Mapping[str, list[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +40,20 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One question's candidates by cosine, and the same by the reranker's logit."""
+    """One question's candidates as retrieved, and the same by the reranker's logit."""
 
     before: list[Hit]
     after: list[Hit]
 
 
 def with_langchain(
-    passages: Sequence[TopicPassage], vectors: Vectors, scorer: Scorer, clock: Clock
+    passages: Sequence[TopicPassage], retrieved: Retrieved, scorer: Scorer
 ) -> Callable[[str], Answer]:
     """An LCEL chain: question -> retriever -> reranked context."""
-    store = InMemoryVectorStore(_KnownEmbeddings(vectors))
     documents = [Document(one.text, id=one.id, metadata={"topic": one.topic}) for one in passages]
-    store.add_documents(documents)
 
     def retrieve(inputs: Mapping[str, str]) -> list[Document]:
-        with clock.measure("retrieval"):
-            found = store.similarity_search_with_score(inputs["question"], k=CANDIDATES)
-        return [_with_score(document, score) for document, score in found]
+        return [_with_score(documents[place], score) for place, score in retrieved[inputs["question"]]]
 
     rerank = langchain_nvrerank.NVIDIARerank(scorer=scorer, top_n=None)
     chain: Runnable[dict[str, str], dict[str, Any]] = RunnablePassthrough.assign(
@@ -79,13 +70,12 @@ def with_langchain(
 
 
 def with_llamaindex(
-    passages: Sequence[TopicPassage], vectors: Vectors, scorer: Scorer
+    passages: Sequence[TopicPassage], retrieved: Retrieved, scorer: Scorer
 ) -> Callable[[str], list[Hit]]:
-    """A query engine: index -> retriever -> node postprocessor; no text is generated."""
-    nodes = [TextNode(id_=one.id, text=one.text, embedding=vectors[one.text]) for one in passages]
-    index = VectorStoreIndex(nodes, embed_model=_known_embedding(vectors))
+    """A query engine: retriever -> node postprocessor; no text is generated."""
+    nodes = [TextNode(id_=one.id, text=one.text) for one in passages]
     engine = RetrieverQueryEngine(
-        index.as_retriever(similarity_top_k=CANDIDATES),
+        _KnownRetriever(nodes, retrieved),
         response_synthesizer=NoText(llm=MockLLM()),
         node_postprocessors=[llamaindex_nvrerank.NVIDIARerank(scorer=scorer, top_n=None)],
     )
@@ -101,33 +91,14 @@ def _with_score(document: Document, score: float) -> Document:
     return document.model_copy(update={"metadata": {**document.metadata, "retrieval_score": score}})
 
 
-class _KnownEmbeddings(Embeddings):
-    """LangChain's view of vectors that are there already."""
+class _KnownRetriever(BaseRetriever):
+    """LlamaIndex's view of what was retrieved already."""
 
-    def __init__(self, vectors: Vectors) -> None:
-        self._vectors = vectors
+    def __init__(self, nodes: Sequence[TextNode], retrieved: Retrieved) -> None:
+        super().__init__()
+        self._nodes = nodes
+        self._retrieved = retrieved
 
-    def embed_documents(self, texts: list[str]) -> list[list[float]]:
-        return [self._vectors[text] for text in texts]
-
-    def embed_query(self, text: str) -> list[float]:
-        return self._vectors[text]
-
-
-class _KnownEmbedding(BaseEmbedding):
-    """LlamaIndex's view of the same."""
-
-    vectors: dict[str, list[float]]
-
-    def _get_query_embedding(self, query: str) -> list[float]:
-        return self.vectors[query]
-
-    async def _aget_query_embedding(self, query: str) -> list[float]:
-        return self.vectors[query]
-
-    def _get_text_embedding(self, text: str) -> list[float]:
-        return self.vectors[text]
-
-
-def _known_embedding(vectors: Vectors) -> _KnownEmbedding:
-    return _KnownEmbedding(model_name="all-MiniLM-L6-v2", vectors=dict(vectors))
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        found = self._retrieved[query_bundle.query_str]
+        return [NodeWithScore(node=self._nodes[place], score=score) for place, score in found]

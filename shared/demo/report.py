@@ -8,18 +8,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from .evaluation import Figures
 from .pipelines import Answer, Hit
 from .questions import Question
+from .retrieval import RETRIEVER
 from .scoring import Clock, RememberingScorer
 
 WIDTH = 100
 SHOWN = 5
+PLACES = ((1, 1), (2, 2), (3, 3), (4, 5), (6, 10), (11, 20), (0, 0))
+BAR, BARS = "█", 32  # a bar of all questions is so long
 
 
 def opening(passages: int, questions: int, candidates: int, scorer: str) -> Iterator[str]:
     """What is about to happen."""
     version = platform.python_version()
     yield f"Python {version}'s own documentation: {passages:,} passages, {questions} questions."
-    yield f"all-MiniLM-L6-v2 retrieves {candidates} passages for each; {scorer} puts them in a new order."
-    yield "✓ marks a passage of a topic that answers the question; cosine and logit are the two scores."
+    yield f"{RETRIEVER} find {candidates} passages for each; {scorer} puts them in a new order."
+    yield "✓ marks a passage of a topic that answers; fused (by reciprocal ranks) and logit are the scores."
 
 
 def telling(before: Figures, after: Figures) -> list[tuple[str, int]]:
@@ -44,13 +47,13 @@ def example(label: str, question: Question, answer: Answer, texts: Mapping[str, 
     yield ""
     yield f"{label}: {question.text}"
     for title, order, head in (("before", answer.before, ""), ("after", answer.after, "moved")):
-        yield f"  {title:<7} {head:<9} cosine   logit   passage"
+        yield f"  {title:<7} {head:<9}  fused   logit   passage"
         for place, hit in enumerate(order[:SHOWN], start=1):
-            (old_place, cosine), (new_place, logit) = old[hit.id], new[hit.id]
+            (old_place, fused), (new_place, logit) = old[hit.id], new[hit.id]
             moved = movement(old_place, new_place) if head else ""
             tick = "✓" if hit.topic in question.topics else " "
             text = " ".join(texts[hit.id].removeprefix(hit.topic).split())
-            row = f"  {place:>4}    {moved:<9} {cosine:6.3f} {logit:7.2f} {tick} {hit.id}  {text}"
+            row = f"  {place:>4}    {moved:<9} {fused:6.4f} {logit:7.2f} {tick} {hit.id}  {text}"
             yield row if len(row) <= WIDTH else row[: WIDTH - 1].rstrip() + "…"
 
 
@@ -63,22 +66,34 @@ def movement(before: int, after: int) -> str:
 
 
 def summary(before: Figures, after: Figures) -> Iterator[str]:
-    """The measures before and after, and how many questions moved."""
-    gains = after.gains_over(before)
-    better, worse = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
+    """The measures before and after, the gain, and how many questions moved."""
+    count, gain = len(after.ndcg), after.gain_over(before)
+    same = count - gain.better - gain.worse
     yield ""
-    yield f"{f'All {len(gains)} questions':<24}" + "".join(f"{name:>10}" for name in before.mean)
-    for title, figures in (("by embedding", before), ("reranked", after)):
+    yield f"{f'All {count} questions':<24}" + "".join(f"{name:>10}" for name in before.mean)
+    for title, figures in (("BM25 + embedding", before), ("reranked", after)):
         yield f"  {title:<22}" + "".join(f"{value:10.3f}" for value in figures.mean.values())
     yield "  R@1: a right topic comes first. Recall@5: share of the right topics among the first five."
-    yield f"  {better} answered better, {worse} worse, {len(gains) - better - worse} as before (by nDCG@10)"
+    yield f"  nDCG@10 gains {gain.mean:+.3f} (95 % interval {gain.low:+.3f} to {gain.high:+.3f})"
+    yield f"  {gain.better} answered better, {gain.worse} worse, {same} as before"
+
+
+def picture(before: Figures, after: Figures) -> Iterator[str]:
+    """How many questions have their first right topic where, before and after, as bars."""
+    yield ""
+    yield f"{'First right topic in place':<28}{'BM25 + embedding':<36}reranked"
+    for low, high in PLACES:
+        counts = [sum(low <= place <= high for place in one.first) for one in (before, after)]
+        bars = [f"{BAR * round(BARS * count / len(before.first))} {count}" for count in counts]
+        name = "none" if high == 0 else f"{low}" if low == high else f"{low} to {high}"
+        yield f"  {name:<26}{bars[0]:<36}{bars[1]}"
 
 
 def times(clock: Clock, scorer: RememberingScorer) -> Iterator[str]:
     """Where the time went, and what the second framework did not have to do again."""
     speed = scorer.scored / max(clock.seconds["reranking"], 1e-9)
     notes = {
-        "embedding": "all-MiniLM-L6-v2; its vectors stay in .cache for the next run",
+        "embedding": "multilingual-e5-small; its vectors stay in .cache for the next run",
         "reranking": f"{scorer.scored:,} pairs, {speed:.0f} a second, in a LangChain chain",
         "LlamaIndex": f"the same ranking; its {scorer.remembered:,} pairs were scored before and remembered",
     }

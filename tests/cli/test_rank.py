@@ -206,12 +206,19 @@ def test_ctrl_c_is_status_130_without_a_traceback(command, notes):
     assert (result.exit_code, result.output) == (130, "")
 
 
-def test_a_warning_is_one_line_on_stderr_and_no_failure(notes):
+def test_a_warning_is_one_line_on_stderr_and_no_failure(command, notes):
+    class Uncalibrated(Scorer):
+        calibrated = False
+
+        def score(self, query, passages):
+            return [1.0 for _ in passages]
+
     with warnings.catch_warnings():
         warnings.simplefilter("always")
-        result = CliRunner().invoke(app, ["rank", "q", str(notes), "--score-mode", "sigmoid", "--json"])
+        options = ["--score-mode", "sigmoid", "--json"]
+        result = command("rank", "q", notes, *options, obj=lambda *_: Uncalibrated())
     assert (result.exit_code, len(json.loads(result.stdout))) == (0, 3)
-    assert result.stderr.startswith("nvrerank: nvrerank-bundled is not calibrated")
+    assert result.stderr.startswith("nvrerank: Uncalibrated is not calibrated")
     assert result.stderr.count("\n") == 1
 
 

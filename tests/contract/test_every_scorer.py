@@ -8,7 +8,6 @@ import math
 import pickle
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from functools import partial
 
 import httpx
@@ -24,7 +23,6 @@ from nvrerank import (
     Limited,
     LocalScorer,
     Scorer,
-    UncalibratedWarning,
     Windowed,
     rerank,
 )
@@ -164,9 +162,7 @@ def test_rerank_takes_it(scorer):
 
 
 def test_a_sigmoid_lies_within_0_and_1_and_a_probability_stays_one(scorer):
-    warns = nullcontext() if scorer.calibrated else pytest.warns(UncalibratedWarning)
-    with warns:
-        sigmoids = rerank(scorer, QUERY, PASSAGES, score_mode="sigmoid")
+    sigmoids = rerank(scorer, QUERY, PASSAGES, score_mode="sigmoid")
     raw = rerank(scorer, QUERY, PASSAGES)
     assert all(0 <= one.score <= 1 for one in sigmoids)
     assert [one.index for one in sigmoids] == [one.index for one in raw]
@@ -174,9 +170,8 @@ def test_a_sigmoid_lies_within_0_and_1_and_a_probability_stays_one(scorer):
     assert same is (scorer.scale == "probability")
 
 
-def test_only_the_model_that_ships_with_the_package_is_not_calibrated(request, scorer):
-    bundled = request.node.callspec.params["scorer"] in ("bundled", "cached in a file")
-    assert scorer.calibrated is not bundled
+def test_it_is_calibrated(scorer):
+    assert scorer.calibrated
 
 
 def test_it_has_a_name_for_traces(scorer):

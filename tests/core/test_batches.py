@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvrerank.batches import by_bytes, by_count, by_token_budget, put_back
+from nvrerank.batches import by_bytes, by_count, put_back
 
 SIZES = st.lists(st.integers(0, 100), max_size=60)
 
@@ -28,14 +28,6 @@ def test_by_bytes_gives_an_oversized_item_a_batch_of_its_own():
     assert by_bytes([1, 99, 1], 10, at_most=5) == [[0], [1], [2]]
 
 
-def test_by_token_budget_puts_the_longest_first():
-    assert by_token_budget([3, 9, 1, 4], 8) == [[1], [3, 0, 2]]
-
-
-def test_equal_lengths_stay_in_input_order():
-    assert by_token_budget([2, 2, 2], 4) == [[0, 1], [2]]
-
-
 @pytest.mark.parametrize("size", [0, -1])
 def test_a_batch_of_nothing_is_refused(size):
     with pytest.raises(ValueError, match="at least 1"):
@@ -46,22 +38,18 @@ def test_a_batch_of_nothing_is_refused(size):
 
 @given(SIZES, st.integers(1, 200), st.integers(1, 10))
 def test_every_plan_covers_each_position_once_within_its_bounds(sizes, budget, at_most):
-    plans = [
-        by_token_budget(sizes, budget),
-        by_bytes(sizes, budget, at_most=at_most),
-        by_count(len(sizes), at_most),
-    ]
+    plans = [by_bytes(sizes, budget, at_most=at_most), by_count(len(sizes), at_most)]
     for plan in plans:
-        assert sorted(flat(plan)) == list(range(len(sizes)))
+        assert flat(plan) == list(range(len(sizes)))
         assert all(plan)
-    for batch in plans[0] + plans[1]:
+        assert all(len(batch) <= at_most for batch in plan)
+    for batch in plans[0]:
         assert sum(sizes[position] for position in batch) <= budget or len(batch) == 1
-    assert all(len(batch) <= at_most for batch in plans[1] + plans[2])
 
 
 @given(SIZES, st.integers(1, 200))
 def test_scores_come_back_in_input_order(sizes, budget):
-    plan = by_token_budget(sizes, budget)
+    plan = by_bytes(sizes, budget, at_most=9)[::-1]
     answers = [[float(position) for position in batch] for batch in plan]
     assert put_back(plan, answers, len(sizes)) == [float(position) for position in range(len(sizes))]
 

@@ -12,6 +12,7 @@ def test_the_measures_are_those_of_a_hand_calculation():
     figures = evaluate(orders, [RIGHT, RIGHT, RIGHT])
     first = (1 / log2(3) + 1 / log2(5)) / (1 + 1 / log2(3))
     assert figures.ndcg == pytest.approx([first, 1.0, 0.0])
+    assert figures.first == [2, 1, 0]
     assert figures.mean == pytest.approx({"R@1": 1 / 3, "Recall@5": 2 / 3, "nDCG@10": (first + 1) / 3})
 
 
@@ -26,3 +27,12 @@ def test_recall_counts_the_first_five_topics():
 
 def test_an_order_without_passages_is_a_miss():
     assert evaluate([[], ["a"]], [RIGHT, RIGHT]).ndcg == pytest.approx([0.0, 1 / (1 + 1 / log2(3))])
+
+
+def test_a_gain_has_an_interval_around_it_and_counts_the_questions_that_moved():
+    before = evaluate([["x", "a"], ["a"], ["a", "b"], ["x"]], [RIGHT] * 4)
+    after = evaluate([["a", "x"], ["a", "b"], ["x", "a", "b"], ["x"]], [RIGHT] * 4)
+    gain = after.gain_over(before)
+    assert (gain.better, gain.worse) == (2, 1)
+    assert gain.low < gain.mean < gain.high
+    assert gain.mean == pytest.approx(after.mean["nDCG@10"] - before.mean["nDCG@10"])

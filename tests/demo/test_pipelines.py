@@ -6,9 +6,7 @@ from demo.scoring import Clock, RememberingScorer
 from nvrerank import Scorer
 
 PASSAGES = [TopicPassage(f"{one}#1", one, f"{one}\n{one * size}") for size, one in enumerate("abcd", 1)]
-COSINES = dict(zip(PASSAGES, (0.8, 0.6, 0.4, 0.2), strict=True))
-VECTORS = {one.text: [cosine, (1 - cosine**2) ** 0.5] for one, cosine in COSINES.items()}
-VECTORS["query"] = [1.0, 0.0]
+RETRIEVED = {"query": [(0, 0.8), (2, 0.6), (1, 0.4), (3, 0.2)]}
 
 
 class ByLength(Scorer):
@@ -31,16 +29,15 @@ def scorer(by_length):
 
 
 def test_the_chain_gives_the_retrieved_order_and_the_reranked_one(scorer):
-    answer = with_langchain(PASSAGES, VECTORS, scorer, Clock())("query")
-    assert [hit.id for hit in answer.before] == ["a#1", "b#1", "c#1", "d#1"]
-    assert [hit.score for hit in answer.before] == pytest.approx([0.8, 0.6, 0.4, 0.2])
+    answer = with_langchain(PASSAGES, RETRIEVED, scorer)("query")
+    assert answer.before == [Hit("a#1", 0.8), Hit("c#1", 0.6), Hit("b#1", 0.4), Hit("d#1", 0.2)]
     assert answer.after == [Hit("d#1", 6.0), Hit("c#1", 5.0), Hit("b#1", 4.0), Hit("a#1", 3.0)]
 
 
 def test_both_frameworks_rank_the_same_and_each_pair_is_scored_once(scorer, by_length):
-    answer = with_langchain(PASSAGES, VECTORS, scorer, Clock())("query")
-    assert with_llamaindex(PASSAGES, VECTORS, scorer)("query") == answer.after
-    assert by_length.calls == [("query", [one.text for one in PASSAGES])]
+    answer = with_langchain(PASSAGES, RETRIEVED, scorer)("query")
+    assert with_llamaindex(PASSAGES, RETRIEVED, scorer)("query") == answer.after
+    assert by_length.calls == [("query", [PASSAGES[place].text for place, _ in RETRIEVED["query"]])]
     assert (scorer.scored, scorer.remembered) == (4, 4)
 
 

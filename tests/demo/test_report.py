@@ -23,28 +23,38 @@ def test_an_example_shows_both_orders_with_both_scores_and_ticks():
     lines = list(report.example("Why", Question("what?", frozenset({"second"})), answer, texts))
     assert lines[1] == "Why: what?"
     assert [line.split()[:6] for line in (lines[3], lines[4])] == [
-        ["1", "0.900", "-1.25", "first#1", "The", "first"],
-        ["2", "0.800", "3.50", "✓", "second#2", "words"],
+        ["1", "0.9000", "-1.25", "first#1", "The", "first"],
+        ["2", "0.8000", "3.50", "✓", "second#2", "words"],
     ]
     assert [line.split()[:5] for line in (lines[6], lines[7])] == [
-        ["1", "↑1", "0.800", "3.50", "✓"],
-        ["2", "↓1", "0.900", "-1.25", "first#1"],
+        ["1", "↑1", "0.8000", "3.50", "✓"],
+        ["2", "↓1", "0.9000", "-1.25", "first#1"],
     ]
     assert max(map(len, lines)) == report.WIDTH
 
 
 def test_the_summary_counts_questions_that_moved():
-    before = Figures({"R@1": 0.5, "Recall@5": 0.25}, [0.5, 0.5, 0.5, 1.0])
-    after = Figures({"R@1": 0.75, "Recall@5": 1.0}, [1.0, 0.75, 0.25, 1.0])
+    before = Figures({"R@1": 0.5, "Recall@5": 0.25}, [0.5, 0.5, 0.5, 1.0], [2, 4, 0, 1])
+    after = Figures({"R@1": 0.75, "Recall@5": 1.0}, [1.0, 0.75, 0.25, 1.0], [1, 1, 12, 1])
     lines = list(report.summary(before, after))
     assert lines[1].split() == ["All", "4", "questions", "R@1", "Recall@5"]
     assert lines[3].split() == ["reranked", "0.750", "1.000"]
+    assert "nDCG@10 gains +0.125 (95 % interval -0.1" in lines[-2]
     assert "2 answered better, 1 worse, 1 as before" in lines[-1]
     assert max(map(len, lines)) <= report.WIDTH
 
 
+def test_the_picture_counts_where_the_first_right_topic_stands():
+    before, after = Figures({}, [], [2, 4, 0, 1]), Figures({}, [], [1, 1, 12, 1])
+    rows = {line[:28].strip(): line[28:].split() for line in list(report.picture(before, after))[2:]}
+    assert rows["1"] == [report.BAR * 8, "1", report.BAR * 24, "3"]
+    assert rows["4 to 5"] == [report.BAR * 8, "1", "0"]
+    assert rows["11 to 20"] == ["0", report.BAR * 8, "1"]
+    assert rows["none"] == [report.BAR * 8, "1", "0"]
+
+
 def test_the_examples_are_the_best_the_middle_and_the_worst():
-    before, after = Figures({}, [0.5, 0.5, 0.5]), Figures({}, [0.4, 0.9, 0.5])
+    before, after = Figures({}, [0.5, 0.5, 0.5], []), Figures({}, [0.4, 0.9, 0.5], [])
     assert report.telling(before, after) == [
         ("The greatest gain", 1),
         ("The middle one", 2),

@@ -40,10 +40,14 @@ def test_the_matrix_has_query_languages_down_and_passage_languages_across(report
     text = report.to_markdown()
     title = "RR of bm25 + counting on toy, query language by passage language:"
     lines = text.split(title)[1].strip().splitlines()
-    assert lines[0] == "| query | de | en | zh |"
+    assert lines[0] == "| query | de | en | zh | mean |"
     assert lines[2].startswith("| de |")
-    cell = lines[2].split(" | ")[3].rstrip(" |")
-    assert cell == f"{report.rows[1].pairs['toy']['de-zh']['RR']:.3f}"
+    pairs = {pair: values["RR"] for pair, values in report.rows[1].pairs["toy"].items()}
+    cells = lines[2].strip("| ").split(" | ")
+    assert cells[3:] == [f"{pairs['de-zh']:.3f}", f"{(pairs['de-en'] + pairs['de-zh']) / 2:.3f}"]
+    cells = lines[5].strip("| ").split(" | ")
+    assert cells[::4] == ["mean", f"{report.rows[1].sets['toy']['RR'].value:.3f}"]
+    assert cells[1] == f"{(pairs['en-de'] + pairs['zh-de']) / 2:.3f}"
     assert "the mean over 6 pairs of different languages" in text
 
 
@@ -51,9 +55,10 @@ def test_a_languages_name_may_hold_a_hyphen(make_set):
     report = evaluate(make_set(languages=("en", "pt-BR")), scorers=[Counting()])
     assert report.sets[0].averaged == ("en-pt-BR", "pt-BR-en")
     lines = report.to_markdown().split("query language by passage language:")[1].strip().splitlines()
-    assert lines[0] == "| query | en | pt-BR |"
+    assert lines[0] == "| query | en | pt-BR | mean |"
     values = report.rows[0].pairs["toy"]
-    assert lines[3] == f"| pt-BR | {values['pt-BR-en']['R@5']:.3f} | {values['pt-BR-pt-BR']['R@5']:.3f} |"
+    own, other = (f"{values[f'pt-BR-{one}']['R@5']:.3f}" for one in ("pt-BR", "en"))
+    assert lines[3] == f"| pt-BR | {other} | {own} | {other} |"
     assert "the mean over 2 pairs of different languages" in report.to_text()
 
 
@@ -77,4 +82,8 @@ def test_pairs_whose_questions_differ_count_the_same_each():
     assert figure.value == pytest.approx(0.5)
     assert report.rows[1].average["R@1"] == figure
     matrix = report.to_markdown().split("query language by passage language:")[1].strip().splitlines()
-    assert matrix[:3] == ["| query | de | en |", "| --- | ---: | ---: |", "| en | 1.000 |  |"]
+    assert matrix[:3] == [
+        "| query | de | en | mean |",
+        "| --- | ---: | ---: | ---: |",
+        "| en | 1.000 |  | 1.000 |",
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import wraps
 from itertools import pairwise
 
 import pytest
@@ -37,6 +38,7 @@ def kernel_of_the_same_signature(calls):
     """Stands in for the CUDA kernel: takes exactly its arguments, computes each span by itself."""
     signature = inspect.signature(varlen_attn)
 
+    @wraps(varlen_attn)
     def kernel(*args, **kwargs):
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
@@ -72,6 +74,16 @@ def test_the_cuda_path_gives_the_kernel_its_arguments_and_equals_the_cpu_path(ke
     mixed = attend_varlen(query, key, value, PACKING, kernel=kernel_of_the_same_signature(calls))
     assert len(calls) == 1
     torch.testing.assert_close(mixed, attend(query, key, value, PACKING))
+
+
+def test_before_torch_2_12_the_kernel_is_not_told_that_heads_are_shared():
+    query, key, value = rows(4, 0), rows(2, 1), rows(2, 2)
+
+    def kernel(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, scale=None, window_size=(-1, -1)):
+        return attend_in_turn(query, key, value, PACKING).unflatten(1, (4, 8))
+
+    found = attend_varlen(query, key, value, PACKING, kernel=kernel)
+    assert torch.equal(found, attend(query, key, value, PACKING))
 
 
 def test_a_packing_knows_places_starts_and_means():

@@ -219,7 +219,7 @@ def test_the_answer_at_the_end_is_found_with_windows_and_lost_without():
         "Captain Flint's treasure is buried under an oak.",
     )
     rest = "Documentation of a list of commands says little about trees. " * 80
-    passages = [rest + answer, "A captain commands a ship and its crew.", "Oaks grow slowly and become old."]
+    passages = [rest + answer, "Captain Flint commands a ship and its crew.", "A treasure was never found."]
     cut, read = (
         LocalScorer(device="cpu", dtype="float32", long_passages=how) for how in ("truncate", "windows")
     )

@@ -8,11 +8,12 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from support.running import ERRORS, SmallMemory, pairs_of
 
 from nvrerank import LocalScorer, RequestRejectedError
-from nvrerank.batches import by_token_budget, share_of_budget
-from nvrerank.local.runner import BatchRunner, Workers, workers
+from nvrerank.local.runner import BatchRunner, Workers, by_token_budget, share_of_budget, workers
 
 LENGTHS = [3, 100, 40, 1, 130, 90, 20, 60, 128, 77]
 
@@ -151,6 +152,20 @@ def test_a_forked_child_has_workers_of_its_own(two_threads):
     if child == 0:
         os._exit(0 if workers().submit(torch.get_num_threads).result(10) == 1 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_plan_begins_with_the_longest_and_keeps_the_order_of_equal_ones():
+    assert by_token_budget([3, 9, 1, 4], 8) == [[1], [3, 0, 2]]
+    assert by_token_budget([2, 2, 2], 4) == [[0, 1], [2]]
+
+
+@given(st.lists(st.integers(0, 100), max_size=60), st.integers(1, 200))
+def test_every_plan_covers_each_pair_once_within_its_budget(lengths, budget):
+    plan = by_token_budget(lengths, budget)
+    assert sorted(position for batch in plan for position in batch) == list(range(len(lengths)))
+    assert all(plan)
+    for batch in plan:
+        assert sum(lengths[position] for position in batch) <= budget or len(batch) == 1
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ ANSWERS = {
     "langchain_rag": "Nobody is told what another member has borrowed",
     "llamaindex_rag": "No appointment is needed except",
     "hosted_and_local": "taken out of the country",
-    "agent": "item comes back late",
-    "langgraph": "turns out to be missing or broken",
+    "agent": "For a stolen item",
+    "langgraph": "taken out of the country",
 }
 """What the context has to hold, so that a language model could answer."""
 

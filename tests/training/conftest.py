@@ -10,7 +10,7 @@ import torch
 SHARED = Path(__file__).parents[2] / "shared"
 sys.path.insert(0, str(SHARED))
 
-from nvrerank.local.bundled_model import TwoSegmentConfig, TwoSegmentEncoder  # noqa: E402  # after the path is set
+from nvrerank.local.bundled.network import TwoSegmentConfig, TwoSegmentEncoder  # noqa: E402  # after the path is set
 
 CONFIG = TwoSegmentConfig(
     vocab_size=60,

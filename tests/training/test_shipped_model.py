@@ -10,7 +10,7 @@ from nvrerank import LocalScorer
 
 from .conftest import SHARED
 
-FOLDER = SHARED / "nvrerank" / "local" / "embedded"
+FOLDER = SHARED / "nvrerank" / "local" / "bundled" / "weights"
 PASSAGES = [
     "The Eiffel Tower was completed in 1889 for the World's Fair in Paris.",
     "Photosynthesis turns light, water and carbon dioxide into sugar and oxygen in the leaves of plants.",
@@ -24,6 +24,10 @@ QUESTIONS = {
     "short way to build a list in python": 2,
     "which organ moves blood around the body?": 3,
     "what determines the cost of borrowing money": 4,
+    "wann wurde der Eiffelturm fertiggestellt?": 0,
+    "¿cómo producen oxígeno las plantas?": 1,
+    "どの臓器が血液を全身に送りますか？": 3,
+    "كيف تنتج النباتات الأكسجين؟": 1,
 }
 
 
@@ -50,10 +54,26 @@ def test_a_passage_longer_than_the_model_reads_still_gets_a_score(score):
 
 
 def test_the_weights_are_small_enough_and_all_finite(score):
-    assert (FOLDER / "model.safetensors").stat().st_size <= 48_000_000
-    assert all(tensor.isfinite().all() for tensor in load_file(FOLDER / "model.safetensors").values())
+    assert (FOLDER / "model.safetensors").stat().st_size <= 56_000_000
+    tensors = load_file(FOLDER / "model.safetensors").values()
+    assert all(one.isfinite().all() for one in tensors if one.is_floating_point())
+
+
+def test_an_answer_alone_is_more_probable_than_a_candidate_on_the_average(score):
+    average = 1 / 41  # candidates of a question that the calibration was fitted on
+    for question, answer in QUESTIONS.items():
+        for place, value in enumerate(score(question, PASSAGES)):
+            assert (torch.tensor(value).sigmoid() > average) == (place == answer)
+
+
+def test_a_passage_that_spells_a_special_token_is_text(score):
+    plain, spelled = score("who?", ["It was Bram Stoker.", "</s> It was </s><s> query: Bram Stoker."])
+    assert plain != spelled
+    [pair] = LocalScorer().load()._loaded().encoder.encode("</s>", ["a </s> b <s>"], 512)
+    assert list(pair.ids).count(2) == 2  # each input's own end
+    assert list(pair.ids).count(0) == 2
 
 
 def test_the_folder_names_its_model_type_and_brings_its_card():
     assert json.loads((FOLDER / "config.json").read_text())["model_type"] == "nvrerank_two_segment"
-    assert "MS MARCO" in (FOLDER / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert "multilingual-e5-small" in (FOLDER.parent / "MODEL_CARD.md").read_text(encoding="utf-8")

@@ -91,7 +91,8 @@ def main() -> None:
     from transformers import AutoTokenizer, BertForSequenceClassification
 
     torch.manual_seed(0)
-    examples = listwise_examples(read_rows(arguments.data / "train"), arguments.queries, random.Random(0))
+    rows = list(read_rows(sorted((arguments.data / "train").glob("*.jsonl"))))
+    examples = listwise_examples(rows, arguments.queries, random.Random(0))
     with tempfile.TemporaryDirectory() as work:
         source = minilm_source(Path(work))
         model = BertForSequenceClassification.from_pretrained(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import fmean
 
 from .scoring import FailedQuery
 
@@ -191,7 +192,7 @@ def _matrices(report: Report) -> list[tuple[str, list[list[str]]]]:
     return [
         (
             f"{_shown(metric)} of {row.pipeline} on {one.name}, query language by passage language",
-            _matrix(one, {pair: f"{values[metric]:.3f}" for pair, values in row.pairs[one.name].items()}),
+            _matrix(one, {pair: values[metric] for pair, values in row.pairs[one.name].items()}),
         )
         for one in report.sets
         for row in report.rows
@@ -199,12 +200,27 @@ def _matrices(report: Report) -> list[tuple[str, list[list[str]]]]:
     ]
 
 
-def _matrix(one: SetInfo, values: Mapping[str, str]) -> list[list[str]]:
+def _matrix(one: SetInfo, values: Mapping[str, float]) -> list[list[str]]:
+    """Query languages by passage languages, with the means of the pairs that are averaged at the margins."""
+
+    def cells(pairs: Sequence[str]) -> list[str]:
+        shown = [f"{values[pair]:.3f}" if pair in values else "" for pair in pairs]
+        counted = [values[pair] for pair in pairs if pair in one.averaged]
+        return [*shown, f"{fmean(counted):.3f}" if counted else ""]
+
+    def mean(passage: str) -> str:
+        return cells([f"{query}-{passage}" for query in one.query_languages])[-1]
+
     lines = [
-        [query, *(values.get(f"{query}-{passage}", "") for passage in one.passage_languages)]
+        [query, *cells([f"{query}-{passage}" for passage in one.passage_languages])]
         for query in one.query_languages
     ]
-    return [["query", *one.passage_languages], *lines]
+    whole = f"{fmean(values[pair] for pair in one.averaged):.3f}"
+    return [
+        ["query", *one.passage_languages, "mean"],
+        *lines,
+        ["mean", *map(mean, one.passage_languages), whole],
+    ]
 
 
 def _notes(report: Report) -> list[str]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .checkpoint import MOST_LAYERS, Config, Labels
-from .layers import GeluLinear, Linear, Packing, Reranker, attend, pack
+from .layers import GeluLinear, Linear, Packing, Reranker, attend, pack, placed
 from .tokenization import TokenPair
 
 
@@ -64,7 +64,7 @@ class _Body(nn.Module):
         """What each pair's first token becomes: [pairs, hidden]."""
         ids, packing = pack(batch, self.embeddings.word_embeddings.weight)  # [tokens + spare]
         typed = [kind for pair in batch for kind in pair.types or bytes(len(pair.ids))]
-        types = torch.tensor(typed + [0] * packing.spare, device=ids.device)
+        types = placed(torch.tensor(typed + [0] * packing.spare), ids.device)
         hidden: Tensor = self.embeddings(ids, types, packing)  # [tokens, hidden]
         layers: Any = self.encoder["layer"]
         for layer in layers[:-1]:

@@ -28,6 +28,7 @@ MOST_LAYERS = 1024
 
 _INDEX, _SINGLE = "model.safetensors.index.json", "model.safetensors"
 _FLOATS = {"F64", "F32", "F16", "BF16"}
+_PACKED = {"nvrerank_two_segment": {"I8", "U8", "I32"}}  # what these may hold beside them
 _YES = {"1", "positive", "relevant", "true", "yes"}
 _NO = {"0", "false", "irrelevant", "negative", "no", "non_relevant", "non-relevant", "not_relevant"}
 
@@ -69,14 +70,20 @@ class Config:
             raise self.wrong(name, f"a whole number from {at_least} to {at_most}")
         return value
 
-    def positive(self, name: str, default: float | None = None) -> float:
-        """A finite number above 0; the default where it is absent or null."""
+    def number(self, name: str, default: float | None = None) -> float:
+        """A finite number; the default where it is absent or null."""
         value = self._get(name, default)
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise self.wrong(name, "a number")
-        if not (math.isfinite(value) and value > 0):
-            raise self.wrong(name, "finite and above 0")
+        if not math.isfinite(value):
+            raise self.wrong(name, "finite")
         return float(value)
+
+    def positive(self, name: str, default: float | None = None) -> float:
+        """A finite number above 0; the default where it is absent or null."""
+        if (value := self.number(name, default)) <= 0:
+            raise self.wrong(name, "finite and above 0")
+        return value
 
     def section(self, name: str) -> Config | None:
         """An object inside the object; None where it is absent or null."""
@@ -206,7 +213,7 @@ class Checkpoint:
         shapes: dict[str, tuple[int, ...]] = {}
         files: dict[str, Path] = {}
         for file, promised in _weight_files(folder).items():
-            held = _header(file)
+            held = _header(file, _FLOATS | {"I64"} | _PACKED.get(str(config.values.get("model_type")), set()))
             for name in sorted(promised - held.keys()):
                 raise ModelLoadError(f"{file} has no tensor {name}, which {_INDEX} promises")
             shapes.update(held)
@@ -239,7 +246,7 @@ class Checkpoint:
 
         Args:
             module: Its state_dict names the tensors it needs and their shapes.
-            dtype: What the weights are converted to.
+            dtype: What the weights are converted to; whole numbers stay what they are.
             device: Where they go.
             exact: Regular expression of the tensors that are float32 whatever `dtype` is.
             not_needed: Tells the tensors that are known and not part of the module; any other is an error.
@@ -251,7 +258,8 @@ class Checkpoint:
             with safe_open(file, framework="pt") as opened:
                 for name in [name for name in needed if self.files[name] == file]:
                     kind = torch.float32 if re.fullmatch(exact, name) else dtype
-                    weights[name] = opened.get_tensor(self.stored.get(name, name)).to(device, kind)
+                    tensor = opened.get_tensor(self.stored.get(name, name))
+                    weights[name] = tensor.to(device, kind if tensor.is_floating_point() else tensor.dtype)
         module.load_state_dict(weights, assign=True)
         module.requires_grad_(requires_grad=False).eval()
 
@@ -312,11 +320,11 @@ def _single_file(folder: Path) -> Path:
     raise ModelLoadError(f"{folder} holds no {_SINGLE}: is the download complete?")
 
 
-def _header(file: Path) -> dict[str, tuple[int, ...]]:
+def _header(file: Path, kinds: set[str]) -> dict[str, tuple[int, ...]]:
     try:
         with safe_open(file, framework="pt") as opened:
             slices = {name: opened.get_slice(name) for name in opened.keys()}  # noqa: SIM118 # no mapping
-            odd = [name for name, one in slices.items() if one.get_dtype() not in _FLOATS | {"I64"}]
+            odd = [name for name, one in slices.items() if one.get_dtype() not in kinds]
             shapes = {name: tuple(one.get_shape()) for name, one in slices.items()}
     except FileNotFoundError:
         raise ModelLoadError(f"{file} is missing: is the download complete?") from None

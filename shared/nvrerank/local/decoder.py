@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .checkpoint import LARGEST, MOST_LAYERS, Config, Labels
-from .layers import Linear, Packing, Reranker, attend, pack
+from .layers import Linear, Packing, Reranker, attend, pack, placed
 from .tokenization import TokenPair
 
 
@@ -136,7 +136,9 @@ class Rope:
 
     def rotations(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Cosine and sine of every token's rotation: [tokens, 1, head size] each."""
-        angles = positions[:, None].float() * self._frequencies().to(positions.device)  # [tokens, size / 2]
+        angles = positions[:, None].float() * placed(
+            self._frequencies(), positions.device
+        )  # [tokens, size / 2]
         angles = torch.cat((angles, angles), dim=-1)[:, None]
         return angles.cos().to(dtype), angles.sin().to(dtype)
 

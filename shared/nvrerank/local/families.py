@@ -18,7 +18,7 @@ from nvrerank.errors import MissingExtraError
 from nvrerank.models import NVIDIA_PROMPT
 
 from .bert import BertReranker, RobertaReranker
-from .bundled_model import TwoSegmentConfig, TwoSegmentEncoder
+from .bundled.network import TwoSegmentConfig, TwoSegmentEncoder
 from .checkpoint import LARGEST, Checkpoint, Config, Labels
 from .decoder import PackedDecoder
 from .layers import LoadedModel, Reranker, pack_linear, quantize
@@ -97,6 +97,7 @@ class Family:
         checkpoint.fill(
             module, dtype=settings.dtype, device=settings.device, exact=self.head, not_needed=not_needed
         )
+        module.expand()
         if settings.quantize:
             quantize(module, self.body)
         else:
@@ -197,10 +198,10 @@ FAMILIES = {
     "roberta": _roberta("RobertaForSequenceClassification"),
     "xlm-roberta": _roberta("XLMRobertaForSequenceClassification"),
     "nvrerank_two_segment": Family(
-        build=lambda config, _: TwoSegmentEncoder(TwoSegmentConfig.read(config)),
-        encoder=lambda _, tokenizer: TwoInputEncoder(tokenizer.backend),
+        build=lambda config, _: TwoSegmentEncoder.in_stored_form(TwoSegmentConfig.read(config)),
+        encoder=lambda config, tokenizer: TwoInputEncoder.of(tokenizer.backend, config),
         body="layers.",
-        head=r"(weights|mix_up|mix_down|head)\b.*",
+        head=r"(?!layers\.).*|.*norm\.(weight|bias)|.*\.scales",
         classifier="head.weight",
     ),
 }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from itertools import accumulate
 from typing import cast
 
@@ -19,7 +20,8 @@ from .tokenization import PairEncoder, TokenPair
 _SHORT = 192
 # Rows of a batch in bfloat16 on a CPU come in multiples of so many: oneDNN compiles a kernel for each number
 # of rows, which takes ten times as long as to run it.
-_FILL, _FILL_FIRSTS = 64, 16
+FILL, _FILL_FIRSTS = 64, 16
+_LARGEST_HEAD = 256  # for FlashAttention, which also wants multiples of 8
 
 
 class Reranker(nn.Module):
@@ -34,6 +36,9 @@ class Reranker(nn.Module):
     def logits(self, batch: Sequence[TokenPair]) -> Tensor:
         """Token ids of a batch to raw logits, float32: [pairs]."""
         raise NotImplementedError
+
+    def expand(self) -> None:
+        """Makes of weights that were just loaded in a packed form what is computed with."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +83,12 @@ class Packing:
     def positions(self) -> Tensor:
         """Each token's place in its own sequence, from 0: [tokens + spare]."""
         places = [*map(torch.arange, self.lengths), torch.zeros(self.spare, dtype=torch.long)]
-        return torch.cat(places).to(self.device)
+        return placed(torch.cat(places), self.device)
 
     @cached_property
     def starts(self) -> Tensor:
         """Where each sequence begins, and the end of the last: [sequences + 1], int32."""
-        return torch.tensor([0, *accumulate(self.lengths)], dtype=torch.int32, device=self.device)
+        return placed(torch.tensor([0, *accumulate(self.lengths)], dtype=torch.int32), self.device)
 
     @cached_property
     def first_tokens(self) -> Tensor:
@@ -101,15 +106,22 @@ class Packing:
 
     def means(self, hidden: Tensor) -> Tensor:
         """The mean over each sequence's tokens, in float32: [tokens, hidden] -> [sequences, hidden]."""
+        if hidden.is_cuda:  # all at once: a launch costs more than a short sequence's mean
+            return torch.segment_reduce(hidden.float(), "mean", offsets=self.starts.long(), unsafe=True)
         return torch.stack([rows.float().mean(0) for rows in self.split(hidden)])
+
+
+def placed(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor of the CPU there; a GPU fetches it from pinned memory, while the caller goes on."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def pack(batch: Sequence[TokenPair], like: Tensor, *, causal: bool = False) -> tuple[Tensor, Packing]:
     """Token ids end to end, [tokens + spare], and where each pair's lie; `like` is a weight of the model."""
-    fill = _FILL if like.dtype == torch.bfloat16 and like.device.type == "cpu" else 1
+    fill = FILL if like.dtype == torch.bfloat16 and like.device.type == "cpu" else 1
     packing = Packing([len(pair.ids) for pair in batch], like.device, causal, fill)
     ids = [token for pair in batch for token in pair.ids] + [0] * packing.spare
-    return torch.tensor(ids, device=like.device), packing
+    return placed(torch.tensor(ids), like.device), packing
 
 
 def attend(
@@ -127,7 +139,8 @@ def attend(
     Returns:
         [rows, heads * size]
     """
-    if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
+    half, size = query.dtype in (torch.float16, torch.bfloat16), query.shape[-1]
+    if query.is_cuda and half and size % 8 == 0 and size <= _LARGEST_HEAD and _has_flash(query.device):
         return attend_varlen(query, key, value, packing, asking=asking)
     return attend_in_turn(query, key, value, packing, asking=asking)
 
@@ -156,13 +169,15 @@ def attend_varlen(
     asking: Packing | None = None,
     kernel: Callable[..., Tensor | tuple[Tensor, ...]] | None = None,
 ) -> Tensor:
-    """As `attend`, in one kernel: CUDA, half precision. `kernel` may be another of the same signature."""
-    if kernel is None:
+    """As `attend`, by FlashAttention in one kernel; `kernel` may be another of the same signature."""
+    call = kernel
+    if call is None:
         from torch.nn.attention.varlen import varlen_attn  # loads torch's compiler, which takes a second
 
-        kernel = varlen_attn
-    rows = asking or packing
-    mixed = kernel(
+        call = cast("Callable[..., Tensor]", varlen_attn)
+    rows, grouped = asking or packing, query.shape[1] != key.shape[1]
+    told = {"enable_gqa": True} if grouped and _wants_to_know(call) else {}
+    mixed = call(
         query,
         key,
         value,
@@ -170,10 +185,23 @@ def attend_varlen(
         packing.starts,
         max(rows.lengths),
         max(packing.lengths),
-        enable_gqa=query.shape[1] != key.shape[1],
         window_size=(-1, 0 if packing.causal else -1),  # to the left all, to the right none or all
+        **told,
     )  # [rows, heads, size]
     return cast("Tensor", mixed).flatten(1)
+
+
+@cache
+def _has_flash(device: torch.device) -> bool:
+    """Whether torch was built with FlashAttention and the GPU is an Ampere or later."""
+    built: bool = torch.backends.cuda.is_flash_attention_available()
+    return built and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+@cache
+def _wants_to_know(kernel: Callable[..., object]) -> bool:
+    """Whether it is told that heads are shared; before torch 2.12 it saw so by itself."""
+    return "enable_gqa" in inspect.signature(kernel).parameters
 
 
 def _sdpa(
@@ -219,7 +247,7 @@ class Linear(nn.Linear):
 
     def forward(self, rows: Tensor) -> Tensor:
         """[rows, in] -> [rows, out]."""
-        rows = rows.to(self.takes)
+        rows = rows.to(self.weight.dtype)
         if self.packed is None:
             return self.activate(super().forward(rows))
         kernel = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from nvrerank.batches import LEAST, by_token_budget, put_back, share_of_budget
 from nvrerank.errors import RequestRejectedError
 from nvrerank.per_process import PerProcess, gate, is_forked
 
@@ -29,6 +28,9 @@ Forward = Callable[[Sequence[TokenPair]], Tensor]
 Plan = list[list[int]]
 P = ParamSpec("P")
 Result = TypeVar("Result")
+
+LEAST = 128
+"""Tokens below which a batch is more overhead than work."""
 
 _drawing = PerProcess(threading.RLock)
 
@@ -147,7 +149,8 @@ class BatchRunner:
                     future.cancel()
                 wait(call.under_way)
         logits = torch.cat(call.logits).tolist()  # the only transfer
-        return put_back([call.done], [logits], len(pairs))
+        by_position = dict(zip(call.done, logits, strict=True))
+        return [by_position[position] for position in range(len(pairs))]
 
     def _bar(self, count: int) -> tqdm[NoReturn]:
         if is_forked():  # somebody in the parent may hold the lock of all bars
@@ -219,6 +222,36 @@ class _Computation:
         return failed
 
 
+def by_token_budget(lengths: Sequence[int], budget: int) -> Plan:
+    """Fills batches of positions with the longest first, up to `budget` tokens each.
+
+    Longest first finds a shortage of memory at once and keeps like with like. A sequence that is over the
+    budget by itself gets a batch of its own.
+    """
+    plan: Plan = []
+    used = budget + 1  # so that the first position opens a batch
+    for position in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):  # stable
+        if used + lengths[position] > budget:
+            plan.append([])
+            used = 0
+        plan[-1].append(position)
+        used += lengths[position]
+    return plan
+
+
+def share_of_budget(total: int, budget: int, workers: int) -> int:
+    """How many of all tokens a batch holds, at most `budget`, so that all workers are busy until the end.
+
+    Four batches a worker leave little to wait for at the end; a batch has `LEAST` tokens. More batches are as
+    many for each worker, with a sixteenth of room since none is filled to the brim.
+    """
+    share = max(LEAST, -(-total // (4 * workers)))
+    if share <= budget:
+        return share
+    even = -(-total // (workers * -(-total // (budget * workers))))
+    return min(budget, even + even // 16)
+
+
 def _attempt(forward: Forward, batch: Sequence[TokenPair]) -> Tensor | None:
     """The batch's logits; None: memory ran out."""
     with gate, torch.inference_mode():
@@ -238,7 +271,7 @@ def _compute_alone() -> None:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocator gave up; the CPU's says so only in words."""
+    """Whether an allocator gave up; the CPU's and cuBLAS's say so only in words."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    return re.search("can't allocate memory|not enough memory|out of memory", str(error)) is not None
+    return re.search("can't allocate memory|(not enough|out of) memory|ALLOC_FAILED", str(error)) is not None

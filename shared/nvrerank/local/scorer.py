@@ -67,7 +67,7 @@ class LocalScorer(Scorer):
 
     Args:
         model: A folder with config.json, tokenizer.json and safetensors weights, or a name on the
-            Hugging Face hub; None: the small English model that ships with the package.
+            Hugging Face hub; None: the small multilingual model that ships with the package.
         revision: Branch, tag or commit on the hub.
         device: Such as "cpu", "cuda", "cuda:1"; None: CUDA if there is one.
         dtype: "float32", "bfloat16" or "float16", or torch's own; None: what the device multiplies fastest at
@@ -151,8 +151,8 @@ class LocalScorer(Scorer):
 
     @property
     def calibrated(self) -> bool:
-        """Whether the sigmoid of a score is of use: not of the bundled model, nor of cosines."""
-        return self._source.folder != BUNDLED and not self.listwise
+        """Whether the sigmoid of a score is of use: not of cosines."""
+        return not self.listwise
 
     @property
     def listwise(self) -> bool:

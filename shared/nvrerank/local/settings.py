@@ -19,7 +19,7 @@ from nvrerank.windows import LongPassages, Truncate, settled
 
 Quantize = Literal["int8"]
 
-BUNDLED = Path(__file__).parent / "embedded"  # "bundled" with the next weights: git keeps each move
+BUNDLED = Path(__file__).parent / "bundled" / "weights"
 """The small model that ships with the package."""
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")

@@ -158,20 +158,46 @@ class TemplateEncoder(PairEncoder):
 
 
 class TwoInputEncoder(PairEncoder):
-    """The bundled model: query and passage as two inputs of their own, side by side."""
+    """The bundled model: query and passage as two inputs of their own, side by side.
+
+    Args:
+        tokenizer: The model's.
+        query_prefix: What stands in front of a query, by itself.
+        passage_prefix: The same of a passage.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, query_prefix: str = "", passage_prefix: str = "") -> None:
+        super().__init__(tokenizer)
+        ends = tokenizer.encode("").ids  # the special tokens around a text
+        self._end = ends[-1:]
+        self.heads = [ends[:-1] + one.ids for one in self._encodings([query_prefix, passage_prefix])]
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, config: Config) -> TwoInputEncoder:
+        """Reads the prefixes.
+
+        Raises:
+            ModelLoadError: config.json has other numbers of tokens for them.
+        """
+        sides = ("query_prefix", "passage_prefix")
+        encoder = cls(tokenizer, *(str(config.values.get(side) or "") for side in sides))
+        for side, head in zip(sides, encoder.heads, strict=True):
+            if config.size(f"{side}_tokens", 1) != len(head):
+                raise config.wrong(f"{side}_tokens", f"{len(head)}, as tokenizer.json has it")
+        return encoder
 
     def ask(self, query: str) -> Asked:
         """As promised by `PairEncoder`."""
-        first = self._tokenizer.encode(query).ids
-        frame = len(first) + self._tokenizer.num_special_tokens_to_add(is_pair=False)
+        [asked] = self._encodings([query])
+        head, tail = [*self.heads[0], *asked.ids, *self._end, *self.heads[1]], self._end
+        split, frame = len(head) - len(self.heads[1]), len(head) + len(tail)
 
         def paired(passages: Sequence[str], max_length: int) -> list[TokenPair]:
-            pairs = []
-            for second in self._encodings(passages):
-                whole = frame + len(second)
-                second.truncate(max_length - frame)
-                pairs.append(TokenPair(first + self._tokenizer.post_process(second).ids, len(first), whole))
-            return pairs
+            room = max_length - frame
+            return [
+                TokenPair([*head, *one.ids[:room], *tail], split, frame + len(one))
+                for one in self._encodings(passages)
+            ]
 
         return Asked(frame, paired)
 

@@ -170,7 +170,7 @@ def load_reference(
     context = min(longest(), recipe.context if recipe else LARGEST)
     loaded = LoadedModel(encoder, context, model)
     with _quiet(progress=progress):
-        _try(loaded, config, int8=settings.quantize is not None)
+        _try(loaded, config, settings)
     return loaded
 
 
@@ -449,7 +449,7 @@ def _exact(value: Any) -> Any:
     return value
 
 
-def _try(loaded: LoadedModel, config: Config, *, int8: bool) -> None:
+def _try(loaded: LoadedModel, config: Config, settings: LocalSettings) -> None:
     """Scores one pair, so that what can't be computed is known now."""
     query, passage = PROBES[0]
     [pair] = loaded.encoder.encode(query, [passage], LARGEST)
@@ -458,7 +458,11 @@ def _try(loaded: LoadedModel, config: Config, *, int8: bool) -> None:
         with torch.inference_mode():
             loaded.forward([pair])
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        how = "with quantize='int8': leave it out" if int8 else "as a cross-encoder"
+        how = "as a cross-encoder"
+        if settings.quantize is not None:
+            how = "with quantize='int8': leave it out"
+        elif settings.dtype != torch.float32:
+            how = f"in {settings.dtype}: give dtype='float32'"
         raise ModelLoadError(
             f"{config.file}: a {config.model_type} can't be computed {how}: {type(error).__name__}: {error}"
         ) from error
