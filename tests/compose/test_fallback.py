@@ -14,7 +14,6 @@ from nvrerank import (
     BadResponseError,
     Fallback,
     FallbackWarning,
-    LocalScorer,
     PassthroughWarning,
     RateLimitError,
     RequestRejectedError,
@@ -124,8 +123,9 @@ def test_two_calls_at_once_each_go_by_their_own_answers_scale():
         assert waiting.result()[0].score == pytest.approx(0.880797078)  # 1 / (1 + e^-2)
 
 
-def test_only_an_answer_of_an_uncalibrated_scorer_warns_of_sigmoids(ranked, first):
-    fallback = Fallback(first, LocalScorer(device="cpu"))
+def test_only_an_answer_of_an_uncalibrated_scorer_warns_of_sigmoids(ranked, first, second):
+    second.calibrated = False
+    fallback = Fallback(first, second)
     ranked(fallback, "q", PASSAGES, score_mode="sigmoid")
     first.fails = down()
     with pytest.warns(UncalibratedWarning), pytest.warns(FallbackWarning):
