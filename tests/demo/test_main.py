@@ -49,4 +49,4 @@ def test_make_run_shows_real_questions_answered_better_after_reranking(tmp_path)
     figures = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["figures"]
     assert all(figures["after"][name] > figures["before"][name] for name in ("Recall@5", "nDCG@10"))
     # seen: 0.239 before and after: too close to ask for more on another Python's documentation
-    assert figures["after"]["R@1"] > figures["before"]["R@1"] - 0.03
+    assert figures["after"]["R@1"] > figures["before"]["R@1"] - 0.02

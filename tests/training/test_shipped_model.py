@@ -1,6 +1,7 @@
 """The model that is in the wheel: complete, small enough, and right on plain questions."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -64,6 +65,13 @@ def test_an_answer_alone_is_more_probable_than_a_candidate_on_the_average(score)
     for question, answer in QUESTIONS.items():
         for place, value in enumerate(score(question, PASSAGES)):
             assert (torch.tensor(value).sigmoid() > average) == (place == answer)
+
+
+def test_an_answer_has_ten_times_the_odds_of_any_other_passage(score):
+    for question, answer in QUESTIONS.items():
+        logits = score(question, PASSAGES)
+        others = [value for place, value in enumerate(logits) if place != answer]
+        assert math.exp(logits[answer] - max(others)) > 10
 
 
 def test_a_passage_that_spells_a_special_token_is_text(score):
