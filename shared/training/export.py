@@ -26,8 +26,6 @@ EXACT = ("weights", "mix_up", "mix_pooled", "mix_down", "head", "idf")
 def mean_of(checkpoints: Sequence[Path]) -> dict[str, Tensor]:
     """The mean of checkpoints of one model, number by number; integers are the first's."""
     first, *others = (torch.load(one, mmap=True, map_location="cpu") for one in checkpoints)
-    if not others:
-        return dict(first)
     return {
         name: torch.stack([tensor, *(one[name] for one in others)]).mean(0)
         if tensor.is_floating_point()
